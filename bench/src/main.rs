@@ -1,0 +1,2 @@
+//! Limit server.
+fn main() {}
