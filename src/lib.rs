@@ -1,1 +1,5 @@
 //! Tertulia.
+
+pub mod data_dir;
+pub mod logging;
+pub mod settings;

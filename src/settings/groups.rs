@@ -1,0 +1,208 @@
+//! The settings themselves, one entry each. The doc comment is the help; the default is written as
+//! a person would give it, so that help, README and code cannot differ.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args};
+use ipnet::IpNet;
+
+use super::{
+    kinds::{
+        Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, Secret, SocketLife,
+        UserDirectory,
+    },
+    units,
+};
+
+/// Where the service listens, and whom it believes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listening")]
+pub struct Listening {
+    /// Addresses to serve on, comma-separated: address:port or unix:/path
+    #[arg(long, value_name = "ADDRESSES", default_value = "127.0.0.1:8000")]
+    #[arg(value_delimiter = ',', value_parser = Bind::parse)]
+    pub bind: Vec<Bind>,
+    /// Web origins other than the same host that may use the service from a browser,
+    /// comma-separated; * for all
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',', value_parser = units::origin)]
+    pub allowed_origins: Vec<String>,
+    /// Host names that requests may be for, comma-separated; any when not given
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = units::host)]
+    pub allowed_hosts: Vec<String>,
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Host are believed: addresses or networks such
+    /// as 10.0.0.0/8, comma-separated
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = units::network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Time over which sockets are closed at a stop; a second serve on the same data directory
+    /// waits for this and 5s more
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
+    pub drain: Duration,
+}
+
+/// Where everything is kept.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Storage")]
+pub struct Storage {
+    /// Directory of the database and the generated secret; made on the first start
+    #[arg(long, value_name = "PATH", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// The database; a relative path is looked up in the data directory
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "sqlite://tertulia.db?mode=rwc"
+    )]
+    #[arg(value_parser = units::database_url)]
+    pub database_url: String,
+    /// Connections to the database that read (one more writes)
+    #[arg(long, value_name = "NUMBER", default_value = "8")]
+    #[arg(value_parser = |text: &str| units::between::<u32>(text, 1, 1000))]
+    pub database_pool: u32,
+}
+
+/// How sign-ins are signed and how long they last.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tokens")]
+pub struct Tokens {
+    /// The key that signs tokens (a private key as PEM for RS, ES and EdDSA); generated into the
+    /// data directory when not given. Other users of the machine can read it on a command line:
+    /// prefer the variable or the file
+    #[arg(long, value_name = "KEY", value_parser = Secret::parse)]
+    pub secret_key: Option<Secret>,
+    /// A file that holds the key instead; white space at its end is not part of the key
+    #[arg(long, value_name = "PATH")]
+    pub secret_key_file: Option<PathBuf>,
+    /// How tokens are signed
+    #[arg(long, value_name = "NAME", default_value = "HS256")]
+    pub jwt_algorithm: JwtAlgorithm,
+    /// The public key, as PEM, that verifies RS, ES and EdDSA
+    #[arg(long, value_name = "PATH")]
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// The issuer that tokens carry and must have
+    #[arg(long, value_name = "NAME")]
+    pub jwt_issuer: Option<String>,
+    /// The audience that tokens carry and must have
+    #[arg(long, value_name = "NAME")]
+    pub jwt_audience: Option<String>,
+    /// Earlier keys whose tokens are still taken, comma-separated (public keys, as PEM, for RS, ES
+    /// and EdDSA)
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = Secret::parse)]
+    pub jwt_previous_keys: Vec<Secret>,
+    /// How long an access token is good for
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = units::lifetime)]
+    pub access_token_lifetime: Duration,
+    /// How long a sign-in lasts
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = units::lifetime)]
+    pub refresh_token_lifetime: Duration,
+    /// Whether a refresh token is used up by its use and answered with its successor
+    #[arg(long, value_name = "true|false", default_value = "false", value_parser = units::yes_or_no)]
+    #[arg(action = ArgAction::Set)]
+    pub rotate_refresh_tokens: bool,
+    /// What ends a socket's sign-in: the end of its session, or its token's expiry too
+    #[arg(long, value_name = "WHAT", default_value = "session")]
+    pub expire_sockets: SocketLife,
+}
+
+/// Who may have an account, and what its password costs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accounts")]
+pub struct Accounts {
+    /// Who may register users: anybody (open), staff, or nobody (closed)
+    #[arg(long, value_name = "WHO", default_value = "open")]
+    pub registration: Registration,
+    /// Whose profiles a user finds: everybody's (open), or those of exact names and of people whom
+    /// one shares a chat with (exact)
+    #[arg(long, value_name = "HOW", default_value = "open")]
+    pub user_directory: UserDirectory,
+    /// Rounds of password hashing, as a power of two (4 to 15); each one more doubles the time
+    #[arg(long, value_name = "NUMBER", default_value = "12")]
+    #[arg(value_parser = |text: &str| units::between::<u32>(text, 4, 15))]
+    pub password_cost: u32,
+}
+
+/// How much a user may do. 0 switches a limit off.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits (0 is off)")]
+pub struct Limits {
+    /// Characters of a message
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = units::count)]
+    pub message_chars: u32,
+    /// Messages in any 60 seconds, per user
+    #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = units::count)]
+    pub messages_per_minute: u32,
+    /// Frames other than messages a second, per connection (twice as many in a burst)
+    #[arg(long, value_name = "NUMBER", default_value = "30", value_parser = units::count)]
+    pub frames_per_second: u32,
+    /// Edits, deletions and reactions a minute, per user
+    #[arg(long, value_name = "NUMBER", default_value = "60", value_parser = units::count)]
+    pub changes_per_minute: u32,
+    /// Pages of history and replays a minute, per connection
+    #[arg(long, value_name = "NUMBER", default_value = "60", value_parser = units::count)]
+    pub history_per_minute: u32,
+    /// New rooms an hour, per user
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = units::count)]
+    pub rooms_per_hour: u32,
+    /// New users an hour, per address
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = units::count)]
+    pub registrations_per_hour: u32,
+    /// Failed sign-ins in 10 minutes, per account and address
+    #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = units::count)]
+    pub signin_failures: u32,
+    /// Whether members, and not only owner and admins, may add others to a group
+    #[arg(long, value_name = "true|false", default_value = "true", value_parser = units::yes_or_no)]
+    #[arg(action = ArgAction::Set)]
+    pub members_add: bool,
+}
+
+/// What a connection may hold.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connections")]
+pub struct Connections {
+    /// A user's second socket to the same chat: takes the first one's place (replace), is closed
+    /// itself (reject), or stays beside it (many)
+    #[arg(long, value_name = "RULE", default_value = "replace")]
+    pub connections_per_chat: ConnectionRule,
+    /// Sockets of one user; 0 is no limit
+    #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = units::count)]
+    pub connections_per_user: u32,
+    /// Connections in all; the descriptor limit less 256 when not given
+    #[arg(long, value_name = "NUMBER")]
+    #[arg(value_parser = |text: &str| units::between::<usize>(text, 1, 10_000_000))]
+    pub max_connections: Option<usize>,
+    /// Time for a request's headers, and so for a handshake, to come in
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::lifetime)]
+    pub signin_deadline: Duration,
+    /// Size of a message on a socket, 1KiB to 16MiB
+    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 16 << 20))]
+    pub frame_bytes: usize,
+    /// Size of a request's body, 1KiB to 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 30))]
+    pub body_bytes: usize,
+    /// Frames that wait for a slow connection, at most; one more closes it
+    #[arg(long, value_name = "NUMBER", default_value = "256")]
+    #[arg(value_parser = |text: &str| units::between::<usize>(text, 1, 1_000_000))]
+    pub queue_frames: usize,
+    /// Bytes that wait for a slow connection, at most
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 30))]
+    pub queue_bytes: usize,
+    /// Bytes that wait for all connections together, at most; over it the fullest are closed
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 40))]
+    pub queue_total: usize,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
+pub struct Logging {
+    /// What is logged: error, warn, info, debug, trace, also by module, as in info,tertulia=debug
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = units::log_filter)]
+    pub log: String,
+    /// The form of log lines: for people, or one JSON object each; pretty on a terminal, json
+    /// otherwise, when not given
+    #[arg(long, value_name = "FORM")]
+    pub log_format: Option<LogFormat>,
+}
