@@ -1,1 +1,16 @@
-//! Migrations.
+//! The making of Tertulia's tables, for SQLite, PostgreSQL and MariaDB/MySQL from the same code.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261121_000001_first;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_first::Migration)]
+    }
+}
