@@ -1,0 +1,170 @@
+//! What happened in a chat, in domain terms: the one thing that travels through hubs and the channel layer.
+
+use std::sync::Arc;
+
+use entity::{ChatId, ChatKind, ContentType, MessageId, Role, Seq, Time, UserId};
+use serde::{Deserialize, Serialize};
+
+/// One connection of this process. Never reused, never sent to another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What everybody may know of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The account.
+    pub id: UserId,
+    /// The name that it signs in with.
+    pub username: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+}
+
+/// What is the same for every member of a chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatHead {
+    /// The chat.
+    pub id: ChatId,
+    /// What sort of chat.
+    pub kind: ChatKind,
+    /// A group's name, a room's room name; none for personal and support chats.
+    pub name: Option<String>,
+    /// Only members may enter.
+    pub is_private: bool,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When.
+    pub created_at: Time,
+    /// The customer of a support chat.
+    pub customer: Option<UserId>,
+}
+
+/// A message in its latest state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Names it.
+    pub id: MessageId,
+    /// Where it was said.
+    pub chat: ChatId,
+    /// Its own number in the chat.
+    pub seq: Seq,
+    /// Empty once deleted.
+    pub text: String,
+    /// Who said it.
+    pub sender: Arc<Profile>,
+    /// When; never goes back within a chat.
+    pub timestamp: Time,
+    /// When its text was last changed.
+    pub edited_at: Option<Time>,
+    /// Soft deletion.
+    pub is_deleted: bool,
+    /// The message of the same chat that it answers.
+    pub reply_to: Option<MessageId>,
+    /// What the text is.
+    pub content_type: ContentType,
+    /// The sender's own key; shown to the sender alone.
+    pub client_id: Option<String>,
+}
+
+/// Something that happened in a chat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChatEvent {
+    /// Where.
+    pub chat: ChatId,
+    /// Its own number, where it is durable. Typing and reads have none and may be lost.
+    pub seq: Option<Seq>,
+    /// Who did it.
+    pub by: UserId,
+    /// The connection that caused it, on its own node.
+    #[serde(skip)]
+    pub origin: Option<ConnectionId>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum What {
+    /// A new message. In a replay: in its latest state.
+    Sent(Arc<Message>),
+    /// A message's text was changed; the message in its latest state.
+    Edited(Arc<Message>),
+    /// A message was deleted.
+    Deleted(Arc<Message>),
+    /// A reaction was put on a message.
+    ReactionAdded {
+        /// The message.
+        message: MessageId,
+        /// By whom.
+        user: Arc<Profile>,
+        /// Which.
+        emoji: String,
+    },
+    /// A reaction was taken back.
+    ReactionRemoved {
+        /// The message.
+        message: MessageId,
+        /// By whom.
+        user: Arc<Profile>,
+        /// Which.
+        emoji: String,
+    },
+    /// Somebody became a member.
+    MemberJoined {
+        /// Who.
+        user: Arc<Profile>,
+        /// With which role.
+        role: Role,
+    },
+    /// Somebody left, or was removed (`by` another).
+    MemberLeft {
+        /// Who.
+        user: Arc<Profile>,
+        /// `Banned` where removed by another.
+        role: Role,
+    },
+    /// Somebody's role changed.
+    MemberChanged {
+        /// Who.
+        user: Arc<Profile>,
+        /// To what.
+        role: Role,
+    },
+    /// The chat's name or privacy changed.
+    ChatUpdated(ChatHead),
+    /// The chat was deleted for all.
+    ChatDeleted(ChatHead),
+    /// Somebody types, or stopped. An absolute state: the next one repairs a lost one.
+    Typing {
+        /// Who.
+        user: Arc<Profile>,
+        /// Whether.
+        is_typing: bool,
+    },
+    /// How far somebody has read.
+    Read {
+        /// Who.
+        user: Arc<Profile>,
+        /// The newest message at or before `last_read_seq`, where there is one.
+        last_read_message: Option<MessageId>,
+        /// Never goes back.
+        last_read_seq: Seq,
+    },
+}
+
+impl ChatEvent {
+    /// Whether a full queue may do without it.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self.what, What::Typing { .. })
+    }
+}
+
+/// Who takes the events of a commit further: the far end of the writer, built above it.
+///
+/// Called by the writer after each commit, in the order of the chats' numbers, from its own task: must not block.
+pub trait Publish: Send + Sync + 'static {
+    /// Hands events on to the connections of this node and to the other nodes.
+    fn publish(&self, events: Vec<Arc<ChatEvent>>);
+}
