@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod data_dir;
 pub mod logging;
+pub mod origin;
 pub mod settings;
 pub mod store;
 pub mod view;
