@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod data_dir;
+pub mod lease;
 pub mod logging;
 pub mod origin;
 pub mod settings;

@@ -13,6 +13,7 @@ mod history;
 mod limits;
 mod members;
 mod messages;
+mod people;
 mod reading;
 mod sessions;
 mod text;

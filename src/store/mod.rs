@@ -1,5 +1,127 @@
 //! The database, through SeaORM: plain functions, one file per topic. It asks and writes, it never decides.
+//!
+//! Not here: rules (`chat`). What differs between databases stands in `sql.rs` alone.
+//! Relies on: WAL with `synchronous=FULL` on SQLite; a commit that returns is on disk.
+//! Bounded by: the pools' sizes; every list is asked for with a limit.
 
+mod batch;
+mod chats;
+mod edits;
 mod error;
+mod history;
+mod members;
+mod sql;
+mod sweep;
+mod users;
 
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
+pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use error::StoreError;
+pub use history::PageBounds;
+pub use members::Cleared;
+pub use sql::database_time;
+
+/// The result of asking the database.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// Connections to the one database: readers, and on SQLite one writer (a second would only wait for its lock).
+#[derive(Clone, Debug)]
+pub struct Store {
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite://path?mode=rwc`, with the path absolute.
+    pub url: String,
+    /// Readers at once.
+    pub readers: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl Store {
+    /// Connects. Tables are not touched: `migration` makes them.
+    pub async fn open(options: &StoreOptions) -> Stored<Store> {
+        let write = connect(options, 1).await?;
+        let read = connect(options, options.readers.max(1)).await?;
+        Ok(Store { read, write })
+    }
+
+    /// For queries that change nothing.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// For single statements that change something.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// A transaction that has the right to write from its first statement on: one that began by reading would find
+    /// SQLite BUSY at its first write, whatever the busy timeout.
+    pub async fn begin(&self) -> Stored<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Stored<()> {
+        Ok(self.read.ping().await?)
+    }
+
+    /// Copies the whole database into a new file, while others write (SQLite).
+    pub async fn copy_to(&self, path: &str) -> Stored<()> {
+        let statement = sea_orm::Statement::from_sql_and_values(
+            self.write.get_database_backend(),
+            "VACUUM INTO ?",
+            [path.into()],
+        );
+        self.read.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn close(self) {
+        let _ = self.write.close().await;
+        let _ = self.read.close().await;
+    }
+}
+
+async fn connect(options: &StoreOptions, connections: u32) -> Stored<DatabaseConnection> {
+    let mut connect = ConnectOptions::new(&options.url);
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        // A round trip at each use otherwise; a broken connection shows itself.
+        .test_before_acquire(false)
+        // sqlx sets busy_timeout before journal_mode, on each connection.
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .busy_timeout(Duration::from_secs(5))
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+                .pragma("foreign_keys", "OFF")
+                .pragma("temp_store", "MEMORY")
+                .pragma("cache_size", "-16384")
+                .pragma("journal_size_limit", "67108864")
+        });
+    Ok(Database::connect(connect).await?)
+}

@@ -1,0 +1,155 @@
+//! Reading what was said: pages of messages, and both tables' rows after a number.
+
+use entity::{ChatId, MessageId, Seq, UserId, change, member, message};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+
+use super::{Store, Stored, sql::with_rows};
+
+/// Which numbers of a chat a page may show, and how many messages.
+#[derive(Clone, Copy, Debug)]
+pub struct PageBounds {
+    /// Only numbers above it (what the member hid from themselves).
+    pub above: Seq,
+    /// Only numbers below it, where given.
+    pub below: Option<Seq>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+impl Store {
+    /// The newest messages within bounds, newest first, after leaving out `offset`.
+    pub async fn newest_messages(
+        &self,
+        chat: ChatId,
+        bounds: PageBounds,
+        offset: u64,
+    ) -> Stored<Vec<message::Model>> {
+        let page = within(chat, bounds)
+            .order_by_desc(message::Column::Seq)
+            .limit(bounds.limit);
+        let page = if offset > 0 {
+            page.offset(offset)
+        } else {
+            page
+        };
+        Ok(page.all(self.read()).await?)
+    }
+
+    /// The oldest messages within bounds, oldest first.
+    pub async fn oldest_messages(
+        &self,
+        chat: ChatId,
+        bounds: PageBounds,
+    ) -> Stored<Vec<message::Model>> {
+        let page = within(chat, bounds)
+            .order_by_asc(message::Column::Seq)
+            .limit(bounds.limit);
+        Ok(page.all(self.read()).await?)
+    }
+
+    /// One message of a chat.
+    pub async fn find_message(
+        &self,
+        chat: ChatId,
+        id: MessageId,
+    ) -> Stored<Option<message::Model>> {
+        let message = message::Entity::find_by_id(id).filter(message::Column::ChatId.eq(chat));
+        Ok(message.one(self.read()).await?)
+    }
+
+    /// The newest message of a chat at or below a number.
+    pub async fn newest_message_at(&self, chat: ChatId, seq: Seq) -> Stored<Option<MessageId>> {
+        let id = message::Entity::find()
+            .select_only()
+            .column(message::Column::Id)
+            .filter(message::Column::ChatId.eq(chat))
+            .filter(message::Column::Seq.lte(seq))
+            .order_by_desc(message::Column::Seq)
+            .limit(1);
+        Ok(id.into_tuple().one(self.read()).await?)
+    }
+
+    /// Messages with numbers above `since`, oldest first.
+    pub async fn messages_since(
+        &self,
+        chat: ChatId,
+        since: Seq,
+        limit: u64,
+    ) -> Stored<Vec<message::Model>> {
+        self.oldest_messages(
+            chat,
+            PageBounds {
+                above: since,
+                below: None,
+                limit,
+            },
+        )
+        .await
+    }
+
+    /// Changes with numbers above `since`, oldest first.
+    pub async fn changes_since(
+        &self,
+        chat: ChatId,
+        since: Seq,
+        limit: u64,
+    ) -> Stored<Vec<change::Model>> {
+        let changes = change::Entity::find()
+            .filter(change::Column::ChatId.eq(chat))
+            .filter(change::Column::Seq.gt(since))
+            .order_by_asc(change::Column::Seq)
+            .limit(limit);
+        Ok(changes.all(self.read()).await?)
+    }
+
+    /// Messages by id.
+    pub async fn find_messages(&self, ids: &[MessageId]) -> Stored<Vec<message::Model>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT m.* FROM json_each(?) j JOIN message m ON m.id = j.value";
+        let statement = with_rows(self.read(), sql, &ids, [])?;
+        Ok(message::Entity::find()
+            .from_raw_sql(statement)
+            .all(self.read())
+            .await?)
+    }
+
+    /// How many of others' messages above a number aren't deleted, counted to 1000.
+    pub async fn count_unread(&self, chat: ChatId, user: UserId, above: Seq) -> Stored<u64> {
+        use sea_orm::ConnectionTrait;
+        let sql = "SELECT count(*) AS n FROM (SELECT 1 FROM message WHERE chat_id = ? AND seq > ? \
+                   AND sender_id <> ? AND NOT is_deleted LIMIT 1000)";
+        let values = [chat.into(), above.into(), user.into()];
+        let statement = sea_orm::Statement::from_sql_and_values(
+            self.read().get_database_backend(),
+            sql,
+            values,
+        );
+        let row = self.read().query_one_raw(statement).await?;
+        let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "n"))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Members who have read up to a number or further, most first.
+    pub async fn readers(&self, chat: ChatId, seq: Seq, limit: u64) -> Stored<Vec<member::Model>> {
+        let readers = member::Entity::find()
+            .filter(member::Column::ChatId.eq(chat))
+            .filter(member::Column::LastReadSeq.gte(seq))
+            .filter(member::Column::Role.ne(entity::Role::Banned))
+            .order_by_desc(member::Column::LastReadSeq)
+            .order_by_asc(member::Column::UserId)
+            .limit(limit);
+        Ok(readers.all(self.read()).await?)
+    }
+}
+
+fn within(chat: ChatId, bounds: PageBounds) -> Select<message::Entity> {
+    let mut numbers = Condition::all()
+        .add(message::Column::ChatId.eq(chat))
+        .add(message::Column::Seq.gt(bounds.above));
+    if let Some(below) = bounds.below {
+        numbers = numbers.add(message::Column::Seq.lt(below));
+    }
+    message::Entity::find().filter(numbers)
+}
