@@ -2,9 +2,12 @@
 
 pub mod chat;
 pub mod data_dir;
+pub mod hub;
 pub mod lease;
 pub mod logging;
 pub mod origin;
+pub mod server;
 pub mod settings;
 pub mod store;
 pub mod view;
+pub mod ws;

@@ -1,0 +1,202 @@
+//! A frame that is ready to be written: header and payload in one shared buffer, made once however
+//! many connections it goes to.
+//!
+//! Not here: what a frame says (the dialects), who gets it (the hub).
+
+use bytes::Bytes;
+use serde::Serialize;
+
+/// The longest header of an unmasked frame: two bytes and a length of eight.
+const HEADER_BYTES_MAX: usize = 10;
+/// Room for a usual frame (a message of some 100 characters), so that most need one allocation.
+const JSON_BYTES_USUAL: usize = 512;
+
+/// A whole, final WebSocket frame of the server's (unmasked). Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub struct SharedFrame {
+    bytes: Bytes,
+    ephemeral: bool,
+    pub(super) lane: Lane,
+}
+
+/// By which rule a frame waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Pushed by the hub: counted against the connection's bounds until it is written.
+    Queue,
+    /// An answer to the connection's own request: outside the bounds, one request at a time.
+    Answer,
+    /// Ping, pong, close.
+    Control,
+}
+
+/// The first byte of a frame: FIN and the opcode (RFC 6455, 5.2).
+#[derive(Debug, Clone, Copy)]
+enum First {
+    Text = 0x81,
+    Close = 0x88,
+    Ping = 0x89,
+    Pong = 0x8a,
+}
+
+impl SharedFrame {
+    /// A text frame. The payload is UTF-8: it was a `str`.
+    pub fn text(payload: &str) -> Self {
+        Self::copy(First::Text, payload.as_bytes(), Lane::Queue)
+    }
+
+    /// A text frame that holds `value` as JSON, serialised in place behind its header.
+    ///
+    /// # Panics
+    /// Where `Serialize` fails: a map with keys that aren't strings. No view of ours has one.
+    pub fn json(value: &impl Serialize) -> Self {
+        let mut bytes = Vec::with_capacity(JSON_BYTES_USUAL);
+        bytes.resize(HEADER_BYTES_MAX, 0);
+        serde_json::to_writer(&mut bytes, value).expect("a view serialises");
+        let (header, header_len) = header(First::Text, bytes.len() - HEADER_BYTES_MAX);
+        let start = HEADER_BYTES_MAX - header_len;
+        bytes[start..HEADER_BYTES_MAX].copy_from_slice(&header[..header_len]);
+        if bytes.capacity() > 2 * bytes.len() && bytes.len() > JSON_BYTES_USUAL {
+            bytes.shrink_to_fit();
+        }
+        Self {
+            bytes: Bytes::from(bytes).slice(start..),
+            ephemeral: false,
+            lane: Lane::Queue,
+        }
+    }
+
+    /// The same frame as one that may be lost: it tells a passing state (typing, presence), which
+    /// the next such frame repairs. These go first when a queue is full.
+    #[must_use]
+    pub fn ephemeral(mut self) -> Self {
+        self.ephemeral = true;
+        self
+    }
+
+    /// Whether this frame may be lost.
+    pub fn is_ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
+    /// The frame as it goes over the wire.
+    pub fn wire(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What the frame says, without its header.
+    pub fn payload(&self) -> &[u8] {
+        let header_len = match self.bytes.get(1) {
+            Some(126) => 4,
+            Some(127) => 10,
+            _ => 2,
+        };
+        &self.bytes[header_len..]
+    }
+
+    /// Its length on the wire.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn ping() -> Self {
+        Self {
+            bytes: Bytes::from_static(&[First::Ping as u8, 0]),
+            ephemeral: false,
+            lane: Lane::Control,
+        }
+    }
+
+    /// Answers a ping with its own payload (at most 125 bytes, as the reader has checked).
+    pub(crate) fn pong(payload: &[u8]) -> Self {
+        Self::copy(First::Pong, payload, Lane::Control)
+    }
+
+    /// The last frame: code and reason, cut to what a control frame may hold; without a code, empty.
+    pub(crate) fn close(code: Option<u16>, reason: &str) -> Self {
+        let mut payload = Vec::new();
+        if let Some(code) = code {
+            payload.extend_from_slice(&code.to_be_bytes());
+            payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(123)]);
+        }
+        Self::copy(First::Close, &payload, Lane::Control)
+    }
+
+    pub(super) fn in_lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    fn copy(first: First, payload: &[u8], lane: Lane) -> Self {
+        let (header, header_len) = header(first, payload.len());
+        let mut bytes = Vec::with_capacity(header_len + payload.len());
+        bytes.extend_from_slice(&header[..header_len]);
+        bytes.extend_from_slice(payload);
+        Self {
+            bytes: bytes.into(),
+            ephemeral: false,
+            lane,
+        }
+    }
+}
+
+/// A header and how many of its bytes count (RFC 6455, 5.2: the shortest form of the length).
+fn header(first: First, payload_len: usize) -> ([u8; HEADER_BYTES_MAX], usize) {
+    let mut header = [0; HEADER_BYTES_MAX];
+    header[0] = first as u8;
+    match payload_len {
+        0..=125 => {
+            header[1] = payload_len as u8;
+            (header, 2)
+        }
+        126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(payload_len as u16).to_be_bytes());
+            (header, 4)
+        }
+        _ => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(payload_len as u64).to_be_bytes());
+            (header, 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_is_written_in_its_shortest_form() {
+        for (payload_len, start) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 0xff, 0xff]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let payload = "x".repeat(payload_len);
+            let frame = SharedFrame::text(&payload);
+            assert_eq!(&frame.wire()[..start.len()], start, "{payload_len}");
+            assert_eq!(frame.payload(), payload.as_bytes());
+            assert_eq!(frame.len(), start.len() + payload_len);
+        }
+    }
+
+    #[test]
+    fn json_written_in_place_is_the_same_frame_as_its_text() {
+        for len in [0, 1, 120, 130, 70_000] {
+            let value = serde_json::json!({ "type": "message", "text": "я".repeat(len) });
+            let text = SharedFrame::text(&value.to_string());
+            assert_eq!(SharedFrame::json(&value).wire(), text.wire());
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let close = SharedFrame::close(Some(4002), &"й".repeat(100));
+        assert_eq!(close.wire()[..4], [0x88, 124, 0x0f, 0xa2]);
+        assert_eq!(&close.payload()[2..], "й".repeat(61).as_bytes());
+        assert_eq!(SharedFrame::close(None, "").wire(), [0x88, 0]);
+    }
+}

@@ -1,0 +1,457 @@
+//! What one connection is still owed: a bounded queue between everyone who has something for it
+//! (the hub's events, its own consumer's answers, the registry's pings and its end) and the one
+//! task that owns its socket.
+//!
+//! Not here: the socket (`ws`), what a frame says. What is full is closed here, and nowhere else.
+//! Relies on: `turn` is called by one task alone, and last thing before that task sleeps.
+//! Bounded by: `QueueLimits`, for one connection and for all together. Frames count until they are
+//! written, also where the socket's task holds them already. Answers are outside the bounds: a
+//! connection's next frame isn't read before they are written.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Poll, Waker},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::frame::{Lane, SharedFrame};
+use crate::chat::ConnectionId;
+
+/// Why a connection ends, as its client is told. The table of all codes is `ws/close.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Close {
+    /// The close code of RFC 6455, 7.4, or one of ours.
+    pub code: u16,
+    /// A short text beside it.
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// The queue is full: the client reads slower than its chats speak.
+    pub const TOO_SLOW: Close = Close::new(4008, "Too slow");
+
+    /// A code and its text.
+    pub const fn new(code: u16, reason: &'static str) -> Self {
+        Self { code, reason }
+    }
+}
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueLimits {
+    /// Frames of one connection.
+    pub frames_max: usize,
+    /// Bytes of one connection.
+    pub bytes_max: usize,
+    /// Bytes of all connections together.
+    pub total_bytes_max: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            frames_max: 256,
+            bytes_max: 1 << 20,
+            total_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// What all queues of the node hold together.
+#[derive(Debug)]
+pub struct QueueTotal {
+    limits: QueueLimits,
+    bytes: AtomicUsize,
+    over: Notify,
+}
+
+impl QueueTotal {
+    /// Nothing waits yet.
+    pub fn new(limits: QueueLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            bytes: AtomicUsize::new(0),
+            over: Notify::new(),
+        })
+    }
+
+    /// Bytes that wait in all queues.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Comes back when the bound for all was passed: who knows all queues then ends the fullest.
+    pub(crate) async fn over(&self) {
+        self.over.notified().await;
+    }
+
+    /// Bytes by which the bound is passed.
+    pub(crate) fn excess(&self) -> usize {
+        self.bytes().saturating_sub(self.limits.total_bytes_max)
+    }
+
+    /// Where a push itself gives way: whoever ends the fullest hasn't had a turn for so long that
+    /// an eighth more has come.
+    fn hard_max(&self) -> usize {
+        self.limits.total_bytes_max + self.limits.total_bytes_max / 8
+    }
+}
+
+/// One connection's queue. Empty, it holds no memory of its own.
+#[derive(Debug)]
+pub struct Queue {
+    id: ConnectionId,
+    total: Arc<QueueTotal>,
+    /// Of the frames that count. Written under the lock, read without it to find the fullest.
+    bytes: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The hub's, in the order of their coming.
+    frames: VecDeque<SharedFrame>,
+    /// The consumer's; they go before the hub's.
+    answers: VecDeque<SharedFrame>,
+    /// Frames that count: those in `frames` and those that the socket's task has in hand.
+    counted: usize,
+    /// Answers that the socket's task has in hand.
+    answers_in_hand: usize,
+    closing: Option<Close>,
+    signals: Signals,
+    /// Nothing of `frames` is written before the consumer is connected.
+    live: bool,
+    /// The socket's task sleeps; without `wants_frames` only a signal is worth waking it for: the
+    /// peer takes no bytes.
+    asleep: bool,
+    wants_frames: bool,
+    waker: Option<Waker>,
+    answers_waker: Option<Waker>,
+}
+
+/// What the socket's task is told besides frames.
+#[derive(Debug, Clone, Copy, Default)]
+struct Signals {
+    ping: bool,
+    /// Nothing more is written before the close frame.
+    cut: bool,
+    reset: bool,
+}
+
+/// What the socket's task has written since its last turn.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    frames: usize,
+    bytes: usize,
+    answers: usize,
+}
+
+impl Written {
+    /// This frame is written, or given up.
+    pub(crate) fn add(&mut self, frame: &SharedFrame) {
+        match frame.lane {
+            Lane::Queue => {
+                self.frames += 1;
+                self.bytes += frame.len();
+            }
+            Lane::Answer => self.answers += 1,
+            Lane::Control => {}
+        }
+    }
+}
+
+/// What is to be done at a turn, besides writing what was handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// Send a ping.
+    pub(crate) ping: bool,
+    /// Let go of the connection without another word.
+    pub(crate) reset: bool,
+    /// Send this as the last frame, once all that was handed over is written.
+    pub(crate) close: Option<Close>,
+    /// With `close`: give up what was handed over, but for a frame that has been begun.
+    pub(crate) cut: bool,
+    /// Every answer is written: the connection's next frame may be read.
+    pub(crate) answered: bool,
+}
+
+impl Queue {
+    /// An empty queue for a connection that isn't live yet.
+    pub fn new(id: ConnectionId, total: Arc<QueueTotal>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            total,
+            bytes: AtomicUsize::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Whose queue this is.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Bytes that wait and count.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Adds what the hub has for this connection. False: it is ending, its seat can be given up.
+    ///
+    /// Never waits. Where the frame doesn't fit, ephemeral ones are dropped, this one first; else
+    /// the connection ends with 4008 and its queue is dropped.
+    pub fn push(&self, frame: SharedFrame) -> bool {
+        let mut state = self.state.lock();
+        if state.closing.is_some() {
+            return false;
+        }
+        let len = frame.len();
+        if !self.fits(&state, len) {
+            if frame.is_ephemeral() {
+                return true;
+            }
+            self.drop_ephemeral(&mut state);
+            if !self.fits(&state, len) {
+                self.cut(&mut state, Close::TOO_SLOW);
+                return false;
+            }
+        }
+        state.counted += 1;
+        self.bytes.store(self.bytes() + len, Relaxed);
+        let total_bytes = self.total.bytes.fetch_add(len, Relaxed) + len;
+        state.frames.push_back(frame.in_lane(Lane::Queue));
+        if state.live && state.wants_frames {
+            state.wake();
+        }
+        if total_bytes > self.total.limits.total_bytes_max {
+            self.total.over.notify_one();
+        }
+        true
+    }
+
+    /// Adds an answer to the connection's own request, or a part of its history.
+    pub fn answer(&self, frame: SharedFrame) -> Result<(), Close> {
+        let mut state = self.state.lock();
+        if let Some(close) = state.closing {
+            return Err(close);
+        }
+        state.answers.push_back(frame.in_lane(Lane::Answer));
+        state.wake();
+        Ok(())
+    }
+
+    /// Comes back when every answer has been written to the socket: so a long history is written
+    /// as fast as its client reads.
+    pub async fn answered(&self) -> Result<(), Close> {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if let Some(close) = state.closing {
+                return Poll::Ready(Err(close));
+            }
+            if state.is_answered() {
+                return Poll::Ready(Ok(()));
+            }
+            state.answers_waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// From now on what the hub pushed is written: the consumer is connected.
+    pub fn open(&self) {
+        let mut state = self.state.lock();
+        state.live = true;
+        if !state.frames.is_empty() {
+            state.wake();
+        }
+    }
+
+    /// Ends the connection: what waits is written first (for a bounded time), then the close
+    /// frame. The first reason counts. With 4008 what waits is dropped.
+    pub fn close(&self, close: Close) {
+        let mut state = self.state.lock();
+        if state.closing.is_some() {
+            return;
+        }
+        if close == Close::TOO_SLOW {
+            return self.cut(&mut state, close);
+        }
+        if !state.live {
+            self.drop_frames(&mut state, |_| true);
+        }
+        state.end(close);
+    }
+
+    /// Ends the connection without writing what waits.
+    pub(crate) fn close_now(&self, close: Close) {
+        self.cut(&mut self.state.lock(), close);
+    }
+
+    /// Why it ends, once it does.
+    pub fn closing(&self) -> Option<Close> {
+        self.state.lock().closing
+    }
+
+    /// Asks for a sign of life.
+    pub(crate) fn ping(&self) {
+        let mut state = self.state.lock();
+        state.signals.ping = true;
+        state.wake();
+    }
+
+    /// Lets go of the connection without another word.
+    pub(crate) fn reset(&self) {
+        let mut state = self.state.lock();
+        state.signals.reset = true;
+        state.wake();
+    }
+
+    /// The socket's task has its turn: `written` is counted off, what waits goes to `in_hand`
+    /// (unless `blocked`: the peer takes no bytes just now). If nothing was handed over, the task
+    /// is woken by whatever comes next.
+    pub(crate) fn turn(
+        &self,
+        waker: &Waker,
+        written: Written,
+        in_hand: &mut VecDeque<SharedFrame>,
+        blocked: bool,
+    ) -> Turn {
+        let mut state = self.state.lock();
+        self.settle(&mut state, written);
+        if !blocked {
+            state.hand_over(in_hand);
+        }
+        let answered = state.is_answered();
+        if answered && let Some(waiting) = state.answers_waker.take() {
+            waiting.wake();
+        }
+        let turn = Turn {
+            ping: std::mem::take(&mut state.signals.ping),
+            reset: state.signals.reset,
+            close: state.closing,
+            cut: state.signals.cut,
+            answered,
+        };
+        state.wants_frames = !blocked;
+        state.asleep = blocked || in_hand.is_empty();
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
+            state.waker = Some(waker.clone());
+        }
+        turn
+    }
+
+    /// The connection is gone: nothing is kept, nothing is taken any more.
+    pub(crate) fn finish(&self, close: Close) {
+        let mut state = self.state.lock();
+        state.closing.get_or_insert(close);
+        let answers_waker = state.answers_waker.take();
+        *state = State {
+            closing: state.closing,
+            ..State::default()
+        };
+        let bytes = self.bytes.swap(0, Relaxed);
+        self.total.bytes.fetch_sub(bytes, Relaxed);
+        drop(state);
+        if let Some(waiting) = answers_waker {
+            waiting.wake();
+        }
+    }
+
+    fn fits(&self, state: &State, len: usize) -> bool {
+        let limits = &self.total.limits;
+        state.counted < limits.frames_max
+            && self.bytes() + len <= limits.bytes_max
+            && self.total.bytes() + len <= self.total.hard_max()
+    }
+
+    fn drop_ephemeral(&self, state: &mut State) {
+        self.drop_frames(state, SharedFrame::is_ephemeral);
+    }
+
+    fn drop_frames(&self, state: &mut State, which: impl Fn(&SharedFrame) -> bool) {
+        let mut dropped = Written::default();
+        state.frames.retain(|frame| {
+            let goes = which(frame);
+            if goes {
+                dropped.add(frame);
+            }
+            !goes
+        });
+        state.frames.shrink_to_fit();
+        self.settle(state, dropped);
+    }
+
+    fn settle(&self, state: &mut State, written: Written) {
+        state.counted = state.counted.saturating_sub(written.frames);
+        state.answers_in_hand = state.answers_in_hand.saturating_sub(written.answers);
+        // A queue that was finished meanwhile has been counted off as a whole.
+        let bytes = written.bytes.min(self.bytes());
+        if bytes > 0 {
+            self.bytes.store(self.bytes() - bytes, Relaxed);
+            self.total.bytes.fetch_sub(bytes, Relaxed);
+        }
+    }
+
+    fn cut(&self, state: &mut State, close: Close) {
+        self.drop_frames(state, |_| true);
+        state.answers = VecDeque::new();
+        state.signals.cut = true;
+        state.end(close);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.total.bytes.fetch_sub(self.bytes(), Relaxed);
+    }
+}
+
+impl State {
+    fn is_answered(&self) -> bool {
+        self.answers.is_empty() && self.answers_in_hand == 0
+    }
+
+    fn hand_over(&mut self, in_hand: &mut VecDeque<SharedFrame>) {
+        self.answers_in_hand += self.answers.len();
+        take_all(&mut self.answers, in_hand);
+        if self.live {
+            take_all(&mut self.frames, in_hand);
+        }
+    }
+
+    fn end(&mut self, close: Close) {
+        self.closing.get_or_insert(close);
+        self.wake();
+        if let Some(waiting) = self.answers_waker.take() {
+            waiting.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.asleep)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Moves everything, and leaves no memory behind: mostly the whole queue changes hands as it is.
+fn take_all(from: &mut VecDeque<SharedFrame>, to: &mut VecDeque<SharedFrame>) {
+    if to.is_empty() {
+        *to = std::mem::take(from);
+    } else {
+        to.extend(std::mem::take(from));
+    }
+}

@@ -1,0 +1,3 @@
+//! The sockets: one machinery for all dialects.
+
+pub mod close;
