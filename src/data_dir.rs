@@ -82,14 +82,24 @@ impl DataDir {
         self.0.join(SECRET_FILE)
     }
 
-    /// The database's URL with its path from the root: a relative one is looked up here.
-    pub fn database_url(&self, url: &str) -> String {
-        let (path, query) = match url.split_once('?') {
-            Some((path, query)) => (path, format!("?{query}")),
-            None => (url, String::new()),
-        };
-        let path = path.strip_prefix("sqlite://").unwrap_or(path);
-        format!("sqlite://{}{query}", self.0.join(path).display())
+    /// The database's URL with its path from the root: a relative one is looked up here. A new
+    /// file, where the URL allows one, is readable by its owner alone, and so will SQLite make the
+    /// files beside it.
+    pub fn database_url(&self, url: &str) -> Result<String, DataDirError> {
+        let path = self.database_path(url);
+        let query = url.split_once('?').map(|(_, query)| query);
+        if query.is_some_and(|query| query.contains("mode=rwc")) {
+            create_private(&path).map_err(|cause| io_error(&path, cause))?;
+        }
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(format!("sqlite://{}{query}", path.display()))
+    }
+
+    /// The database's file.
+    pub fn database_path(&self, url: &str) -> PathBuf {
+        let path = url.strip_prefix("sqlite://").unwrap_or(url);
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        self.0.join(path)
     }
 
     /// The key that signs tokens: the given one, the given file's, else the generated one, which
@@ -132,11 +142,7 @@ impl DataDir {
     /// Takes the directory for this process alone, and waits up to `patience` for whoever has it.
     pub async fn lock(&self, patience: Duration) -> Result<DataDirLock, DataDirError> {
         let path = self.0.join(LOCK_FILE);
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options
-            .open(&path)
-            .map_err(|cause| io_error(&path, cause))?;
+        let file = create_private(&path).map_err(|cause| io_error(&path, cause))?;
         let began = Instant::now();
         let mut is_told = false;
         loop {
@@ -169,11 +175,17 @@ fn read_secret(path: &Path) -> Result<Secret, DataDirError> {
 }
 
 fn write_secret(path: &Path, key: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(0o600);
-    let mut file = options.open(path)?;
+    let mut file = create_private(path)?;
+    file.set_len(0)?;
     writeln!(file, "{key}")?;
     file.sync_all()
+}
+
+/// Opens the file for writing; makes it, readable by its owner alone, where it doesn't exist.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path)
 }
 
 fn io_error(path: &Path, cause: io::Error) -> DataDirError {
@@ -237,12 +249,11 @@ mod tests {
     #[test]
     fn a_relative_database_is_in_the_data_directory_and_an_absolute_one_where_it_says() {
         let (_place, dir) = fresh();
+        let url = |given| dir.database_url(given).expect("a file that can be made");
         let inside = format!("sqlite://{}/tertulia.db?mode=rwc", dir.path().display());
-        assert_eq!(dir.database_url("sqlite://tertulia.db?mode=rwc"), inside);
-        assert_eq!(
-            dir.database_url("sqlite:///srv/chat.db"),
-            "sqlite:///srv/chat.db"
-        );
+        assert_eq!(url("sqlite://tertulia.db?mode=rwc"), inside);
+        assert_eq!(mode(&dir.path().join("tertulia.db")), 0o600);
+        assert_eq!(url("sqlite:///srv/chat.db"), "sqlite:///srv/chat.db");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tertulia: a chat service. See `ARCHITECTURE.md` for a walk through the rooms.
 
 pub mod chat;
+pub mod cli;
 pub mod data_dir;
 pub mod hub;
 pub mod lease;

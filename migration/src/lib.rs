@@ -1,6 +1,7 @@
 //! The making of Tertulia's tables, for SQLite, PostgreSQL and MariaDB/MySQL from the same code.
 
 use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 
 mod m20261121_000001_first;
 

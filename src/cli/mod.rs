@@ -1,0 +1,133 @@
+//! The command line: what each command is given. What a command does stands in its own file.
+//!
+//! Not here: what a setting means (`settings`), rules about users and chats (`chat`); a command
+//! goes through the same operations as every other door.
+
+mod backup;
+pub mod documents;
+mod migrate;
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::{
+    settings::{Logging, Settings, Storage, environment},
+    store::{Store, StoreError, StoreOptions},
+};
+
+/// How a command ends: well, or with what is told to the person who gave it.
+pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// For a command line or a setting that makes no sense, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// A chat service that speaks the protocols of Django Channels projects, and loses nothing.
+///
+/// Without a command it serves. Every setting below is also a variable, TERTULIA_ and its name; a
+/// file .env in the working directory counts as well. Times are written 500ms, 10s, 15m, 24h, 30d;
+/// sizes 65536, 64KiB, 1MiB, 1GiB.
+#[derive(Parser)]
+#[command(name = "tertulia", version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What is asked for.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Bring the tables up to date, take the newest step back, or tell how they stand
+    Migrate(migrate::Migrate),
+    /// Copy everything that is kept, while serving; the copy is a data directory to start on
+    Backup(backup::Backup),
+    /// Print the AsyncAPI document: every frame of the WebSocket protocols
+    Asyncapi,
+}
+
+/// What every command that looks into the data directory is given.
+#[derive(Args, Debug)]
+struct Place {
+    #[command(flatten)]
+    storage: Storage,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+/// Reads the command line and the environment. Where there is nothing to do (help was asked for,
+/// something made no sense), it has been told and the process is to end with the given code.
+pub fn read() -> Result<Command, ExitCode> {
+    match dotenvy::from_path(".env") {
+        Ok(()) => {}
+        Err(dotenvy::Error::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(refuse(&format!(".env: {error}"))),
+    }
+    let given = environment::attach(CommandLine::command())
+        .try_get_matches()
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let given = given.map_err(|error| match environment::settings_error(&error) {
+        Some(error) => refuse(&error.to_string()),
+        None => {
+            // That the help can't be written is nothing that could be told.
+            let _told = error.print();
+            let code = u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE);
+            ExitCode::from(code)
+        }
+    })?;
+    given
+        .settings
+        .check()
+        .map_err(|error| refuse(&error.to_string()))?;
+    let nothing_asked = || refuse("`tertulia help` tells what can be asked for");
+    given.command.ok_or_else(nothing_asked)
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    eprintln!("tertulia: {problem}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Does what is asked for.
+pub async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Migrate(migrate) => migrate.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Asyncapi => documents::asyncapi(),
+    }
+}
+
+/// Opens the database for one command.
+async fn open_store(url: String) -> Result<Store, StoreError> {
+    let (readers, acquire_timeout) = (1, Duration::from_secs(10));
+    let options = StoreOptions {
+        url,
+        readers,
+        acquire_timeout,
+    };
+    Store::open(&options).await
+}
+
+/// Writes to the standard output. That nobody reads on, as behind `| head`, is no failure.
+fn print(text: &str) -> Outcome {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        CommandLine::command().debug_assert();
+    }
+}
