@@ -1,5 +1,6 @@
 //! Tertulia: a chat service. See `ARCHITECTURE.md` for a walk through the rooms.
 
+pub mod auth;
 pub mod chat;
 pub mod cli;
 pub mod data_dir;
