@@ -3,7 +3,9 @@
 //! Not here: rules (`chat`), which edge shows what to whom. Field order is the order on the wire.
 
 mod message;
+mod page;
 mod time;
 
 pub use message::{MessageView, SenderView};
+pub use page::{Links, PageView};
 pub use time::Timestamp;
