@@ -123,3 +123,16 @@ impl Chats {
         unimplemented!()
     }
 }
+
+/// What is the same for every member, of a row.
+pub(crate) fn head(row: &entity::chat::Model) -> ChatHead {
+    ChatHead {
+        id: row.id,
+        kind: row.kind,
+        name: row.room_name.clone().or_else(|| row.name.clone()),
+        is_private: row.is_private,
+        created_by: row.created_by,
+        created_at: row.created_at,
+        customer: row.support_user_id,
+    }
+}

@@ -7,6 +7,7 @@
 
 mod actor;
 mod chats;
+mod core;
 mod error;
 mod event;
 mod history;
@@ -16,8 +17,10 @@ mod messages;
 mod people;
 mod reading;
 mod sessions;
+mod standing;
 mod text;
 mod users;
+mod writer;
 
 pub use actor::Actor;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
