@@ -14,6 +14,7 @@ mod history;
 mod limits;
 mod members;
 mod messages;
+mod names;
 mod people;
 mod reading;
 mod sessions;
