@@ -5,6 +5,7 @@
 
 mod backup;
 pub mod documents;
+mod load;
 mod migrate;
 
 use std::{
@@ -50,6 +51,8 @@ pub enum Command {
     Backup(backup::Backup),
     /// Print the AsyncAPI document: every frame of the WebSocket protocols
     Asyncapi,
+    /// Measure a server that speaks the chat dialect
+    Load(Box<load::Load>),
 }
 
 /// What every command that looks into the data directory is given.
@@ -100,6 +103,7 @@ pub async fn run(command: Command) -> Outcome {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Asyncapi => documents::asyncapi(),
+        Command::Load(load) => tokio::task::spawn_blocking(|| load.run()).await?,
     }
 }
 

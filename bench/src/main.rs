@@ -1,2 +1,0 @@
-//! Limit server.
-fn main() {}
