@@ -149,7 +149,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use super::*;
 
@@ -230,5 +230,31 @@ mod tests {
     fn the_secret_is_not_in_what_is_printed_for_debugging() {
         let settings = given(&["--secret-key", "hunter2-hunter2"]).map(|it| format!("{it:?}"));
         assert!(settings.is_ok_and(|text| !text.contains("hunter2")));
+    }
+
+    #[test]
+    fn the_readme_names_every_setting_with_its_default_and_no_other() {
+        let readme = include_str!("../README.md");
+        let table = readme
+            .split("| setting | default |")
+            .nth(1)
+            .unwrap_or_default();
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let told = rows.flat_map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let default = cells[2].trim_matches('`').to_owned();
+            let names = cells[1].split(", ");
+            names
+                .map(|name| (name.trim_matches('`').to_lowercase(), default.clone()))
+                .collect::<Vec<_>>()
+        });
+        let documented = Settings::documented()
+            .into_iter()
+            .map(|(name, default)| (name, default.unwrap_or_else(|| "none".to_owned())));
+        let sorted = |settings: Vec<_>| BTreeSet::from_iter(settings);
+        assert_eq!(sorted(told.collect()), sorted(documented.collect()));
     }
 }

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands: form, lints, documents, the tour of README.md, a
+# short run of the benchmarks, and all tests, which come last. Needs a Rust toolchain; what else is
+# missing is installed with Debian's package manager.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+step() { printf '\n== %s (%ds)\n' "$1" "$SECONDS"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Installs the packages whose command is missing: "command=package ...".
+install_missing() {
+  local packages=() pair
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+  done
+  [ ${#packages[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || { echo "missing, and no apt-get to install with: ${packages[*]}" >&2; exit 1; }
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+}
+
+step "what is needed"
+install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs
+# The seed's own client runs in Node, with the browser's WebSocket: Node has one since 22, and
+# Debian packages one for older ones.
+export NODE_PATH="${NODE_PATH:+$NODE_PATH:}/usr/share/nodejs"
+if ! node -e 'if (typeof WebSocket === "undefined") require("ws")' 2>/dev/null; then
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends node-ws
+fi
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+  rustup component add rustfmt clippy
+fi
+if ! cargo nextest --version >/dev/null 2>&1; then
+  cargo install cargo-nextest --locked || echo "no cargo-nextest: the tests run with cargo test"
+fi
+
+step "form"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+step "release build"
+cargo build --release --workspace --quiet
+
+step "the tour of README.md"
+tests/tour.sh target/release/tertulia
+
+if [ -x bench/run.sh ]; then
+  step "the benchmarks, in short"
+  bench/run.sh --quick
+fi
+
+step "test build"
+cargo build --workspace --all-targets --quiet
+
+step "tests"
+if cargo nextest --version >/dev/null 2>&1; then
+  cargo test --workspace --doc --quiet
+  cargo nextest run --workspace
+else
+  cargo test --workspace
+fi
