@@ -8,3 +8,109 @@ pub const ASYNCAPI: &str = include_str!("../../openapi/asyncapi.yaml");
 pub(super) fn asyncapi() -> Outcome {
     print(ASYNCAPI)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml_ng::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        serde_yaml_ng::from_str(ASYNCAPI).expect("YAML")
+    }
+
+    /// What `#/a/b` stands for.
+    fn resolve<'a>(document: &'a Value, reference: &str) -> Option<&'a Value> {
+        let path = reference.strip_prefix("#/")?.split('/');
+        path.into_iter().try_fold(document, |at, key| at.get(key))
+    }
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Mapping(mapping) => {
+                for (key, value) in mapping {
+                    match (key.as_str(), value.as_str()) {
+                        (Some("$ref"), Some(reference)) => found.push(reference.to_owned()),
+                        _ => references(value, found),
+                    }
+                }
+            }
+            Value::Sequence(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    /// The parts of a payload's schema that `allOf` and `$ref` put together.
+    fn schemas<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        if let Some(referred) = reference.and_then(|reference| resolve(document, reference)) {
+            return schemas(document, referred);
+        }
+        let parts = schema.get("allOf").and_then(Value::as_sequence);
+        match parts {
+            Some(parts) => parts
+                .iter()
+                .flat_map(|part| schemas(document, part))
+                .collect(),
+            None => vec![schema],
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50);
+        for reference in found {
+            assert!(resolve(&document, &reference).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_frame_has_an_example_with_the_keys_that_it_must_have_and_no_unknown_one() {
+        let document = document();
+        let messages = resolve(&document, "#/components/messages").and_then(Value::as_mapping);
+        for (key, message) in messages.expect("messages") {
+            let key = key.as_str().expect("a name");
+            let schemas = schemas(&document, &message["payload"]);
+            let keys = |of: &str| -> Vec<&str> {
+                let lists = schemas.iter().filter_map(|schema| schema.get(of));
+                let keys = lists.flat_map(|list| match list {
+                    Value::Mapping(properties) => properties.keys().collect::<Vec<_>>(),
+                    Value::Sequence(names) => names.iter().collect(),
+                    _ => Vec::new(),
+                });
+                keys.filter_map(Value::as_str).collect()
+            };
+            let (required, known) = (keys("required"), keys("properties"));
+            let examples = message["examples"].as_sequence().expect("examples");
+            assert!(!examples.is_empty(), "{key}");
+            for example in examples {
+                let payload = example["payload"].as_mapping().expect("an object");
+                let named = payload.get("type").and_then(Value::as_str);
+                assert_eq!(named, message["name"].as_str(), "{key}");
+                assert_eq!(named, key.split_once('.').map(|(_, name)| name), "{key}");
+                for required in &required {
+                    assert!(payload.contains_key(*required), "{key}: {required}");
+                }
+                for given in payload.keys().filter_map(Value::as_str) {
+                    assert!(known.contains(&given), "{key}: {given}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_frame_belongs_to_the_channel_and_to_an_operation() {
+        let document = document();
+        let mut told = Vec::new();
+        references(&document["operations"], &mut told);
+        let messages = resolve(&document, "#/components/messages").and_then(Value::as_mapping);
+        for key in messages.expect("messages").keys().filter_map(Value::as_str) {
+            let reference = format!("#/channels/chat/messages/{key}");
+            assert!(resolve(&document, &reference).is_some(), "{reference}");
+            assert!(told.contains(&reference), "{reference}");
+        }
+    }
+}
