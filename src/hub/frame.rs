@@ -99,6 +99,11 @@ impl SharedFrame {
         self.bytes.len()
     }
 
+    /// Ping and close: what a connection that is cut short still sends.
+    pub(crate) fn is_control(&self) -> bool {
+        self.lane == Lane::Control
+    }
+
     pub(crate) fn ping() -> Self {
         Self {
             bytes: Bytes::from_static(&[First::Ping as u8, 0]),

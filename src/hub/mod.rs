@@ -5,3 +5,4 @@ mod queue;
 
 pub use frame::SharedFrame;
 pub use queue::{Close, Queue, QueueLimits, QueueTotal};
+pub(crate) use queue::{Turn, Written};

@@ -294,6 +294,14 @@ impl Queue {
         self.cut(&mut self.state.lock(), close);
     }
 
+    /// What waits has had its time: where the connection is closing, it closes now.
+    pub(crate) fn cut_short(&self) {
+        let mut state = self.state.lock();
+        if let Some(close) = state.closing {
+            self.cut(&mut state, close);
+        }
+    }
+
     /// Why it ends, once it does.
     pub fn closing(&self) -> Option<Close> {
         self.state.lock().closing

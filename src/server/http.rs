@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     future::Future,
     panic::AssertUnwindSafe,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},

@@ -18,11 +18,7 @@ use poem::{Addr, Endpoint, IntoEndpoint};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use self::{
-    http::Shared,
-    listen::Listener,
-    stream::{Place, Places},
-};
+use self::{http::Shared, listen::Listener, stream::Places};
 pub use self::{stream::Stream, upgrade::UpgradeSlot};
 
 /// How long a refused client may take to read its answer.

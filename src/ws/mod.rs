@@ -1,3 +1,122 @@
-//! The sockets: one machinery for all dialects.
+//! The sockets: one machinery for all dialects. A request becomes a connection (`signin`), a
+//! connection is one task (`socket`) that reads frames (`inbound`), hands them to its consumer
+//! (`consumer`) and writes what its queue holds; all of them are known to the `registry`, whose one
+//! sweep keeps their time (`pulse`).
+//!
+//! Not here: rules (`chat`), the order of events (`hub`), what a frame says (`dialect`).
+//! Bounded by: the server's places for connections; each connection by `SocketLimits` and its queue.
 
 pub mod close;
+mod consumer;
+mod inbound;
+mod outbound;
+mod pace;
+mod pulse;
+mod registry;
+mod signin;
+mod socket;
+mod work;
+
+use std::{marker::PhantomData, sync::Arc};
+
+use poem::{Endpoint, IntoResponse, Request, Response, Result, http::StatusCode};
+use tracing::debug;
+
+pub use self::{
+    consumer::{Connection, Consumer, World},
+    registry::Registry,
+    signin::{Credential, Handshake, Origins, SignInRefused},
+};
+use self::{socket::Socket, work::Work};
+use crate::server::UpgradeSlot;
+
+/// What one connection may do.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketLimits {
+    /// A message's size; beyond it 1009.
+    pub frame_bytes_max: usize,
+    /// The pace of frames; 0 is no limit.
+    pub frames_per_second: u32,
+    /// Pages of history; 0 is no limit.
+    pub history_per_minute: u32,
+    /// A socket ends with its access token, not only with its session.
+    pub ends_with_token: bool,
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 64 << 10,
+            frames_per_second: 30,
+            history_per_minute: 60,
+            ends_with_token: false,
+        }
+    }
+}
+
+/// All that the sockets of a node share.
+pub struct Sockets<W> {
+    /// What their consumers work on.
+    pub world: Arc<W>,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
+    /// What each may do.
+    pub limits: SocketLimits,
+    /// Which pages may connect.
+    pub origins: Origins,
+}
+
+impl<W: World> Sockets<W> {
+    /// The endpoint of a dialect: accepts handshakes, and serves each connection with a consumer
+    /// of its own.
+    pub fn endpoint<C: Consumer<World = W>>(self: &Arc<Self>) -> SocketEndpoint<C> {
+        SocketEndpoint {
+            sockets: self.clone(),
+            consumer: PhantomData,
+        }
+    }
+}
+
+/// Where a dialect's connections come in.
+pub struct SocketEndpoint<C: Consumer> {
+    sockets: Arc<Sockets<C::World>>,
+    consumer: PhantomData<fn() -> C>,
+}
+
+impl<C: Consumer> Endpoint for SocketEndpoint<C> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        Ok(self.upgrade(&request).unwrap_or_else(|refusal| {
+            let (path, status) = (request.original_uri().path(), refusal.status());
+            debug!(
+                path,
+                status = status.as_u16(),
+                "{path}: handshake refused, {status}"
+            );
+            refusal
+        }))
+    }
+}
+
+impl<C: Consumer> SocketEndpoint<C> {
+    fn upgrade(&self, request: &Request) -> std::result::Result<Response, Response> {
+        let (handshake, accepted) = signin::shake(request, &self.sockets.origins)?;
+        let Some(slot) = request.extensions().get::<UpgradeSlot>() else {
+            let detail = "This server doesn't hand connections over.";
+            return Err(signin::refusal(StatusCode::NOT_IMPLEMENTED, detail));
+        };
+        let Some(registration) = self.sockets.registry.register(C::SIGNED_OUT) else {
+            let detail = "The service restarts.";
+            let refusal = signin::refusal(StatusCode::SERVICE_UNAVAILABLE, detail);
+            return Err(refusal.with_header("Retry-After", "5").into_response());
+        };
+        let sockets = self.sockets.clone();
+        slot.fill(move |stream, ahead| {
+            let work = Work::<C>::connect(sockets.clone(), registration.entry().clone(), handshake);
+            let bytes_max = sockets.limits.frame_bytes_max;
+            tokio::spawn(Socket::new(stream, &ahead, registration, bytes_max, work));
+        });
+        Ok(accepted)
+    }
+}

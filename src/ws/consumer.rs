@@ -1,0 +1,209 @@
+//! What serves one connection: a dialect writes a `Consumer`, the machinery drives it.
+//!
+//! Not here: frames on the wire (`socket`), sign-in by handshake (`signin`), the dialects.
+//! Bounded by: the frames that a connection may send in a second, the errors that it may cause, and
+//! one frame at a time: the next isn't read before this one is served and its answers are written.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use entity::UserId;
+use tracing::debug;
+
+use super::{
+    Sockets, close,
+    pace::{Bucket, Window},
+    registry::{Entry, Registry},
+    signin::{Credential, Handshake, SignInRefused},
+};
+use crate::{
+    chat::{Actor, AuthError, ConnectionId},
+    hub::{Close, Queue, SharedFrame},
+};
+
+/// Errors in this time, and no more, are forgiven.
+const VIOLATIONS_SPAN: Duration = Duration::from_secs(10);
+/// The error that makes this number closes the connection.
+const VIOLATIONS_MAX: u32 = 20;
+/// A token without a session of ours: nobody can revoke it, so it is asked for again after a day.
+const SESSIONLESS_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What stands behind the consumers: who somebody is, and whatever their operations need.
+pub trait World: Send + Sync + 'static {
+    /// Who a token or ticket says that somebody is. Called once per sign-in; a ticket is used up.
+    fn authenticate(
+        &self,
+        credential: &Credential,
+    ) -> impl Future<Output = Result<Actor, AuthError>> + Send;
+}
+
+/// Serves one connection. It exists while the connection is served: `connect` makes it,
+/// `disconnect` takes it, once, however the connection ended (also after a panic of its own).
+///
+/// Its methods are called one at a time, by one task. While one runs, what the hub pushes goes on
+/// being written, and answers too. Nothing that the hub pushed is written before `connect` has
+/// come back; what `connect` sent is written before it.
+pub trait Consumer: Sized + Send + 'static {
+    /// What it works on.
+    type World: World;
+    /// The dialect's name, for logs.
+    const NAME: &'static str;
+    /// What it says when a sign-in is missing in time, or ends.
+    const SIGNED_OUT: Close = close::NOT_SIGNED_IN;
+
+    /// Lets somebody in, or tells why not: the handshake is done, so that a browser sees the code.
+    fn connect(
+        cx: &mut Connection<Self::World>,
+        handshake: &Handshake,
+    ) -> impl Future<Output = Result<Self, Close>> + Send;
+
+    /// Serves a text frame. An error ends the connection, after what was sent before it.
+    fn receive(
+        &mut self,
+        cx: &mut Connection<Self::World>,
+        frame: &str,
+    ) -> impl Future<Output = Result<(), Close>> + Send;
+
+    /// The connection is closed, or closing: frames go nowhere now.
+    fn disconnect(
+        self,
+        cx: &mut Connection<Self::World>,
+        close: &Close,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// A connection, as its consumer sees it.
+pub struct Connection<W> {
+    sockets: Arc<Sockets<W>>,
+    entry: Arc<Entry>,
+    frames: Bucket,
+    violations: Window,
+    history: Window,
+}
+
+impl<W: World> Connection<W> {
+    pub(super) fn new(sockets: Arc<Sockets<W>>, entry: Arc<Entry>) -> Self {
+        let limits = &sockets.limits;
+        Self {
+            frames: Bucket::new(limits.frames_per_second),
+            violations: Window::new(VIOLATIONS_MAX - 1, VIOLATIONS_SPAN),
+            history: Window::new(limits.history_per_minute, Duration::from_secs(60)),
+            sockets,
+            entry,
+        }
+    }
+
+    /// Its number on this node.
+    pub fn id(&self) -> ConnectionId {
+        self.entry.id
+    }
+
+    /// What all consumers work on.
+    pub fn world(&self) -> &Arc<W> {
+        &self.sockets.world
+    }
+
+    /// Where the hub puts what this connection is owed.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.entry.queue
+    }
+
+    /// All connections of the node.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.sockets.registry
+    }
+
+    /// Answers this connection alone, outside its queue's bounds. An error: it is closing.
+    pub fn send(&self, frame: SharedFrame) -> Result<(), Close> {
+        self.entry.queue.answer(frame)
+    }
+
+    /// Answers with an error that the client is to blame for. Too many of these in too short a
+    /// time end the connection: `unavailable` and faults of ours are sent by `send`.
+    pub fn send_error(&mut self, frame: SharedFrame) -> Result<(), Close> {
+        self.send(frame)?;
+        self.violates()
+    }
+
+    /// Comes back when all that was sent is written: for histories, which go out as fast as their
+    /// client reads.
+    pub async fn sent(&self) -> Result<(), Close> {
+        self.entry.queue.answered().await
+    }
+
+    /// Whether one more frame is within the connection's pace. Which frames count is the
+    /// dialect's to say: sends have a limit of their own.
+    pub fn takes_frame(&mut self) -> bool {
+        let now = self.millis();
+        self.frames.take(now)
+    }
+
+    /// Whether one more page of history is within the connection's pace, or when it will be.
+    pub fn takes_history(&mut self) -> Result<(), Duration> {
+        let now = self.millis();
+        self.history.take(now)
+    }
+
+    /// Signs in by what the handshake carried.
+    pub async fn sign_in(&mut self, handshake: &Handshake) -> Result<Actor, SignInRefused> {
+        match &handshake.credential {
+            Some(credential) => self.sign_in_by(credential).await,
+            None => Err(SignInRefused::Missing),
+        }
+    }
+
+    /// Signs in by a token that came some other way, in the place of whoever was signed in here.
+    pub async fn sign_in_by(&mut self, credential: &Credential) -> Result<Actor, SignInRefused> {
+        let mut actor = self.world().authenticate(credential).await?;
+        actor.connection = Some(self.id());
+        self.registry()
+            .sign_in(&self.entry, actor.clone())
+            .map_err(SignInRefused::Closed)?;
+        let (id, user) = (self.id().0, actor.id().0);
+        debug!(
+            connection = id,
+            user, "connection {id}: signed in as user {user}"
+        );
+        self.ends_in(self.life_of(&actor));
+        Ok(actor)
+    }
+
+    /// Whose connection it is, once somebody has signed in.
+    pub fn user(&self) -> Option<UserId> {
+        self.entry.user()
+    }
+
+    /// Without a sign-in by then the connection ends.
+    pub fn must_sign_in_within(&self, time: Duration) {
+        self.ends_in(Some(time));
+    }
+
+    /// How long a sign-in may keep a socket open, where there is a bound.
+    fn life_of(&self, actor: &Actor) -> Option<Duration> {
+        let until_expiry = (actor.token_expires_at - chrono::Utc::now())
+            .to_std()
+            .unwrap_or(Duration::ZERO);
+        if self.sockets.limits.ends_with_token {
+            return Some(until_expiry);
+        }
+        actor.session.is_none().then_some(SESSIONLESS_MAX)
+    }
+
+    fn ends_in(&self, time: Option<Duration>) {
+        let at = time.map_or(0, |time| {
+            let ticks = time.as_secs().clamp(1, u64::from(u32::MAX / 2)) as u32;
+            self.registry().now() + ticks
+        });
+        self.entry.pulse.set_deadline(at);
+    }
+
+    /// Counts one error of the client's.
+    pub(super) fn violates(&mut self) -> Result<(), Close> {
+        let now = self.millis();
+        let forgiven = self.violations.take(now);
+        forgiven.map_err(|_| close::TOO_MANY_VIOLATIONS)
+    }
+
+    fn millis(&self) -> u32 {
+        self.entry.started.elapsed().as_millis() as u32
+    }
+}

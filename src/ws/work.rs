@@ -1,0 +1,176 @@
+//! What a consumer is doing: connecting, serving a frame, disconnecting, or nothing. Its futures are
+//! boxed while they run, so that a connection at rest is small; a panic in one is caught, logged, and
+//! ends this connection alone.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::FutureExt;
+use tracing::{error, info};
+use tungstenite::Utf8Bytes;
+
+use super::{
+    Sockets, close,
+    consumer::{Connection, Consumer},
+    registry::Entry,
+    signin::Handshake,
+};
+use crate::{chat::ConnectionId, hub::Close};
+
+pub(super) enum Work<C: Consumer> {
+    /// The next frame may come.
+    Idle(Box<Served<C>>),
+    Busy(Pin<Box<dyn Future<Output = Outcome<C>> + Send>>),
+    /// There is no consumer: never was, or not any more.
+    Done,
+}
+
+/// A consumer and its connection.
+pub(super) struct Served<C: Consumer> {
+    consumer: C,
+    cx: Connection<C::World>,
+}
+
+/// How a piece of work ended.
+pub(super) struct Outcome<C: Consumer> {
+    served: Option<Box<Served<C>>>,
+    result: Result<(), Close>,
+}
+
+impl<C: Consumer> Work<C> {
+    /// Begins with letting the client in, or not.
+    pub(super) fn connect(
+        sockets: Arc<Sockets<C::World>>,
+        entry: Arc<Entry>,
+        handshake: Handshake,
+    ) -> Self {
+        Self::Busy(Box::pin(async move {
+            let mut cx = Connection::new(sockets, entry);
+            let connected = guard::<C, _>(cx.id(), C::connect(&mut cx, &handshake)).await;
+            match connected.and_then(|connected| connected) {
+                Ok(consumer) => {
+                    log_connected::<C>(&cx, &handshake);
+                    Outcome {
+                        served: Some(Box::new(Served { consumer, cx })),
+                        result: Ok(()),
+                    }
+                }
+                Err(close) => {
+                    log_refused::<C>(&cx, &handshake, close);
+                    Outcome {
+                        served: None,
+                        result: Err(close),
+                    }
+                }
+            }
+        }))
+    }
+
+    /// Goes on with what runs. An error is why the connection must end.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let Self::Busy(running) = self else {
+            return Poll::Ready(Ok(()));
+        };
+        let Poll::Ready(outcome) = running.as_mut().poll(cx) else {
+            return Poll::Pending;
+        };
+        *self = outcome.served.map_or(Self::Done, Self::Idle);
+        Poll::Ready(outcome.result)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle(_))
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Serves a frame, if nothing else runs.
+    pub(super) fn receive(&mut self, frame: Utf8Bytes) {
+        self.begin(|mut served| {
+            Box::pin(async move {
+                let Served { consumer, cx } = &mut *served;
+                let received = guard::<C, _>(cx.id(), consumer.receive(cx, &frame)).await;
+                Outcome {
+                    result: received.and_then(|received| received),
+                    served: Some(served),
+                }
+            })
+        });
+    }
+
+    /// Counts a control frame against the connection's pace.
+    pub(super) fn receive_control(&mut self) -> Result<(), Close> {
+        if let Self::Idle(served) = self
+            && !served.cx.takes_frame()
+        {
+            return served.cx.violates();
+        }
+        Ok(())
+    }
+
+    /// Takes leave of the consumer, if nothing else runs.
+    pub(super) fn disconnect(&mut self, close: Close) {
+        self.begin(|served| {
+            Box::pin(async move {
+                let Served { consumer, mut cx } = *served;
+                let left = guard::<C, _>(cx.id(), consumer.disconnect(&mut cx, &close)).await;
+                Outcome {
+                    served: None,
+                    result: left,
+                }
+            })
+        });
+    }
+
+    fn begin(
+        &mut self,
+        work: impl FnOnce(Box<Served<C>>) -> Pin<Box<dyn Future<Output = Outcome<C>> + Send>>,
+    ) {
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::Idle(served) => Self::Busy(work(served)),
+            other => other,
+        };
+    }
+}
+
+/// A panic becomes the close that tells of a fault.
+async fn guard<C: Consumer, T>(
+    id: ConnectionId,
+    future: impl Future<Output = T>,
+) -> Result<T, Close> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| {
+        let (id, dialect) = (id.0, C::NAME);
+        error!(
+            connection = id,
+            dialect, "connection {id}: its {dialect} consumer panicked"
+        );
+        close::FAULT
+    })
+}
+
+fn log_connected<C: Consumer>(cx: &Connection<C::World>, handshake: &Handshake) {
+    let (id, dialect, user) = (cx.id().0, C::NAME, cx.user().map(|user| user.0));
+    let client = handshake.approach.client.map(tracing::field::display);
+    let user_agent = &handshake.user_agent;
+    info!(
+        connection = id,
+        dialect, user, client, user_agent, "connection {id}: connected to {dialect}"
+    );
+}
+
+fn log_refused<C: Consumer>(cx: &Connection<C::World>, handshake: &Handshake, close: Close) {
+    let (id, dialect, user) = (cx.id().0, C::NAME, cx.user().map(|user| user.0));
+    let client = handshake.approach.client.map(tracing::field::display);
+    let (code, reason) = (close.code, close.reason);
+    info!(
+        connection = id,
+        dialect, user, client, code, "connection {id}: refused by {dialect}, {code} {reason}"
+    );
+}
