@@ -1,5 +1,6 @@
 //! Tertulia: a chat service. See `ARCHITECTURE.md` for a walk through the rooms.
 
+pub mod auth;
 pub mod chat;
 pub mod cli;
 pub mod data_dir;
@@ -7,8 +8,10 @@ pub mod hub;
 pub mod lease;
 pub mod logging;
 pub mod origin;
+pub mod rest;
 pub mod server;
 pub mod settings;
 pub mod store;
+pub mod urlencoded;
 pub mod view;
 pub mod ws;

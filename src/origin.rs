@@ -184,6 +184,11 @@ impl AllowedHosts {
         Self(items)
     }
 
+    /// Whether every host is answered for.
+    pub fn admits_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether requests for `host` (with or without its port) are answered.
     pub fn admits(&self, host: &str) -> bool {
         if self.0.is_empty() {

@@ -97,6 +97,13 @@ pub enum ChangeKind {
     ChatDeleted,
 }
 
+impl ChangeKind {
+    /// Whether the event shows the message's latest state.
+    pub fn shows_message(self) -> bool {
+        matches!(self, ChangeKind::MessageEdited | ChangeKind::MessageDeleted)
+    }
+}
+
 /// By which door a session was begun.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumIter, DeriveActiveEnum,

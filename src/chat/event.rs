@@ -68,6 +68,25 @@ pub struct Message {
     pub client_id: Option<String>,
 }
 
+impl Message {
+    /// A row of the table with its sender.
+    pub(crate) fn of(row: entity::message::Model, sender: Arc<Profile>) -> Self {
+        Message {
+            id: row.id,
+            chat: row.chat_id,
+            seq: row.seq,
+            text: row.text,
+            sender,
+            timestamp: row.timestamp,
+            edited_at: row.edited_at,
+            is_deleted: row.is_deleted,
+            reply_to: row.reply_to,
+            content_type: row.content_type,
+            client_id: row.client_id,
+        }
+    }
+}
+
 /// Something that happened in a chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatEvent {

@@ -1,10 +1,19 @@
 //! Pages of messages, and what happened since.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use entity::{ChatId, MessageId, Seq};
+use entity::{ChangeKind, ChatId, MessageId, Seq, change, message};
 
-use crate::chat::{Actor, ChatError, ChatEvent, Message, ReadPosition};
+use crate::{
+    chat::{
+        Actor, ChatError, ChatEvent, ChatHead, Message, ReadPosition, Thing, What, chats::head,
+        core::Core, standing::Standing,
+    },
+    store::PageBounds,
+};
+
+/// Readers that are named with a message.
+const READERS_MAX: u64 = 100;
 
 /// A page by its number, newest messages first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +69,9 @@ pub struct Replay {
 }
 
 /// Reading what was said.
-pub struct History {}
+pub struct History {
+    pub(super) core: Arc<Core>,
+}
 
 impl History {
     /// A page by its number. A page past the end is `Invalid { field: "page" }`.
@@ -70,8 +81,35 @@ impl History {
         chat: ChatId,
         page: PageNumber,
     ) -> Result<NumberedPage, ChatError> {
-        let _ = (actor, chat, page);
-        unimplemented!()
+        let standing = self.core.standing(actor, chat).await?;
+        let hidden = if standing.as_operator {
+            0
+        } else {
+            standing.row.cleared_count
+        };
+        let count = (standing.row.chat.message_count - hidden)
+            .max(0)
+            .unsigned_abs();
+        let skipped = page.page.saturating_sub(1).saturating_mul(page.page_size);
+        if page.page == 0 || (page.page > 1 && skipped >= count) {
+            return Err(ChatError::invalid("page", "Invalid page."));
+        }
+        let bounds = PageBounds {
+            above: standing.visible_above(),
+            below: None,
+            limit: page.page_size,
+        };
+        let rows = self
+            .core
+            .store
+            .newest_messages(chat, bounds, skipped)
+            .await?;
+        let has_next = skipped + page.page_size < count;
+        Ok(NumberedPage {
+            count,
+            results: self.messages(rows).await?,
+            has_next,
+        })
     }
 
     /// A page by its place.
@@ -82,8 +120,79 @@ impl History {
         direction: Direction,
         page_size: u64,
     ) -> Result<KeysetPage, ChatError> {
-        let _ = (actor, chat, direction, page_size);
-        unimplemented!()
+        let standing = self.core.standing(actor, chat).await?;
+        match direction {
+            Direction::Before(place) => self.before(&standing, place, page_size).await,
+            Direction::After(place) => self.after(&standing, place, page_size).await,
+        }
+    }
+
+    async fn before(
+        &self,
+        standing: &Standing,
+        place: Option<MessageId>,
+        page_size: u64,
+    ) -> Result<KeysetPage, ChatError> {
+        let below = match place {
+            Some(place) => Some(self.seq_of(standing, place).await?),
+            None => None,
+        };
+        // One more than the page tells whether there is another.
+        let bounds = PageBounds {
+            above: standing.visible_above(),
+            below,
+            limit: page_size + 1,
+        };
+        let mut rows = self
+            .core
+            .store
+            .newest_messages(standing.row.chat.id, bounds, 0)
+            .await?;
+        let has_older = rows.len() as u64 > page_size;
+        rows.truncate(usize::try_from(page_size).unwrap_or(usize::MAX));
+        Ok(KeysetPage {
+            results: self.messages(rows).await?,
+            has_older,
+            has_newer: place.is_some(),
+        })
+    }
+
+    async fn after(
+        &self,
+        standing: &Standing,
+        place: MessageId,
+        page_size: u64,
+    ) -> Result<KeysetPage, ChatError> {
+        let above = self.seq_of(standing, place).await?;
+        let bounds = PageBounds {
+            above,
+            below: None,
+            limit: page_size + 1,
+        };
+        let mut rows = self
+            .core
+            .store
+            .oldest_messages(standing.row.chat.id, bounds)
+            .await?;
+        let has_newer = rows.len() as u64 > page_size;
+        rows.truncate(usize::try_from(page_size).unwrap_or(usize::MAX));
+        rows.reverse();
+        Ok(KeysetPage {
+            results: self.messages(rows).await?,
+            has_older: true,
+            has_newer,
+        })
+    }
+
+    async fn seq_of(&self, standing: &Standing, place: MessageId) -> Result<Seq, ChatError> {
+        let row = self
+            .core
+            .store
+            .find_message(standing.row.chat.id, place)
+            .await?;
+        row.map(|row| row.seq)
+            .filter(|seq| *seq > standing.visible_above())
+            .ok_or(ChatError::NotFound(Thing::Message))
     }
 
     /// One message, and who has read it (at most 100).
@@ -93,8 +202,25 @@ impl History {
         chat: ChatId,
         message: MessageId,
     ) -> Result<(Arc<Message>, Vec<ReadPosition>), ChatError> {
-        let _ = (actor, chat, message);
-        unimplemented!()
+        let standing = self.core.standing(actor, chat).await?;
+        let row = self.core.store.find_message(chat, message).await?;
+        let row = row
+            .filter(|row| row.seq > standing.visible_above())
+            .ok_or(ChatError::NotFound(Thing::Message))?;
+        let readers = self.core.store.readers(chat, row.seq, READERS_MAX).await?;
+        let readers = readers
+            .into_iter()
+            .map(|member| ReadPosition {
+                user: member.user_id,
+                last_read_seq: member.last_read_seq,
+            })
+            .collect();
+        let message = self
+            .messages(vec![row])
+            .await?
+            .pop()
+            .ok_or(ChatError::NotFound(Thing::Message))?;
+        Ok((message, readers))
     }
 
     /// What happened after `since`, at most `limit` events, for a member.
@@ -105,7 +231,201 @@ impl History {
         since: Seq,
         limit: u64,
     ) -> Result<Replay, ChatError> {
-        let _ = (actor, chat, since, limit);
-        unimplemented!()
+        let standing = self.core.standing(actor, chat).await?;
+        let last = standing.row.chat.last_seq;
+        if since > last {
+            return Ok(Replay {
+                events: Vec::new(),
+                seq: since,
+                has_more: false,
+                reset: true,
+            });
+        }
+        let since = since.max(standing.visible_above());
+        let events = self.events(&head(&standing.row.chat), since, limit).await?;
+        let seq = events.last().and_then(|event| event.seq).unwrap_or(since);
+        Ok(Replay {
+            events,
+            seq,
+            has_more: seq < last,
+            reset: false,
+        })
     }
+
+    /// What happened after `since`, oldest first, without asking who wants to know: for hubs, which repair gaps.
+    /// Ends before the first number that isn't there.
+    pub async fn events(
+        &self,
+        chat: &ChatHead,
+        since: Seq,
+        limit: u64,
+    ) -> Result<Vec<Arc<ChatEvent>>, ChatError> {
+        let store = &self.core.store;
+        // Changes first: a message that is committed between the two queries then leaves no hole before a change.
+        let changes = store.changes_since(chat.id, since, limit).await?;
+        let messages = store.messages_since(chat.id, since, limit).await?;
+        let mut merged = merge(messages, changes, limit);
+        let contiguous = merged
+            .iter()
+            .zip(since.0 + 1..)
+            .take_while(|(row, seq)| row.seq().0 == *seq)
+            .count();
+        merged.truncate(contiguous);
+        self.tell(chat, merged).await
+    }
+
+    /// Rows as events: a change with its message's latest state.
+    async fn tell(
+        &self,
+        chat: &ChatHead,
+        rows: Vec<Row>,
+    ) -> Result<Vec<Arc<ChatEvent>>, ChatError> {
+        let changed: Vec<MessageId> = rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::Change(change) if change.kind.shows_message() => change.message_id,
+                _ => None,
+            })
+            .collect();
+        let changed = self.core.store.find_messages(&changed).await?;
+        let users = rows
+            .iter()
+            .flat_map(Row::users)
+            .flatten()
+            .chain(changed.iter().map(|row| row.sender_id));
+        let people = self.core.people.profiles(users).await?;
+        let messages: HashMap<MessageId, Arc<Message>> = changed
+            .into_iter()
+            .filter_map(|row| {
+                let sender = people.get(&row.sender_id)?.clone();
+                Some((row.id, Arc::new(Message::of(row, sender))))
+            })
+            .collect();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (seq, by) = (row.seq(), row.by());
+            let what = match row {
+                Row::Message(row) => {
+                    let sender = people
+                        .get(&row.sender_id)
+                        .ok_or(ChatError::NotFound(Thing::User))?
+                        .clone();
+                    What::Sent(Arc::new(Message::of(row, sender)))
+                }
+                Row::Change(row) => what(chat, &row, &messages, &people)
+                    .ok_or(ChatError::NotFound(Thing::Message))?,
+            };
+            events.push(Arc::new(ChatEvent {
+                chat: chat.id,
+                seq: Some(seq),
+                by,
+                origin: None,
+                what,
+            }));
+        }
+        Ok(events)
+    }
+
+    async fn messages(&self, rows: Vec<message::Model>) -> Result<Vec<Arc<Message>>, ChatError> {
+        self.core.messages(rows).await
+    }
+}
+
+impl Core {
+    /// Rows with their senders, in the same order.
+    pub(super) async fn messages(
+        &self,
+        rows: Vec<message::Model>,
+    ) -> Result<Vec<Arc<Message>>, ChatError> {
+        let people = self
+            .people
+            .profiles(rows.iter().map(|row| row.sender_id))
+            .await?;
+        let with_sender = |row: message::Model| {
+            let sender = people.get(&row.sender_id)?.clone();
+            Some(Arc::new(Message::of(row, sender)))
+        };
+        Ok(rows.into_iter().filter_map(with_sender).collect())
+    }
+}
+
+/// A row of either table that took a number.
+enum Row {
+    Message(message::Model),
+    Change(change::Model),
+}
+
+impl Row {
+    fn seq(&self) -> Seq {
+        match self {
+            Row::Message(row) => row.seq,
+            Row::Change(row) => row.seq,
+        }
+    }
+
+    fn by(&self) -> entity::UserId {
+        match self {
+            Row::Message(row) => row.sender_id,
+            Row::Change(row) => row.by_id,
+        }
+    }
+
+    fn users(&self) -> [Option<entity::UserId>; 2] {
+        match self {
+            Row::Message(row) => [Some(row.sender_id), None],
+            Row::Change(row) => [Some(row.by_id), row.user_id],
+        }
+    }
+}
+
+/// Both tables' rows by their numbers, at most `limit`.
+fn merge(messages: Vec<message::Model>, changes: Vec<change::Model>, limit: u64) -> Vec<Row> {
+    let mut rows: Vec<Row> = messages
+        .into_iter()
+        .map(Row::Message)
+        .chain(changes.into_iter().map(Row::Change))
+        .collect();
+    rows.sort_by_key(Row::seq);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    rows
+}
+
+/// A change as an event.
+fn what(
+    chat: &ChatHead,
+    row: &change::Model,
+    messages: &HashMap<MessageId, Arc<Message>>,
+    people: &HashMap<entity::UserId, Arc<crate::chat::Profile>>,
+) -> Option<What> {
+    let user = || people.get(&row.user_id?).cloned();
+    let message = || messages.get(&row.message_id?).cloned();
+    let emoji = row.emoji.clone().unwrap_or_default();
+    Some(match row.kind {
+        ChangeKind::MessageEdited => What::Edited(message()?),
+        ChangeKind::MessageDeleted => What::Deleted(message()?),
+        ChangeKind::ReactionAdded => What::ReactionAdded {
+            message: row.message_id?,
+            user: user()?,
+            emoji,
+        },
+        ChangeKind::ReactionRemoved => What::ReactionRemoved {
+            message: row.message_id?,
+            user: user()?,
+            emoji,
+        },
+        ChangeKind::MemberJoined => What::MemberJoined {
+            user: user()?,
+            role: row.role?,
+        },
+        ChangeKind::MemberLeft => What::MemberLeft {
+            user: user()?,
+            role: row.role?,
+        },
+        ChangeKind::MemberChanged => What::MemberChanged {
+            user: user()?,
+            role: row.role?,
+        },
+        ChangeKind::ChatUpdated => What::ChatUpdated(chat.clone()),
+        ChangeKind::ChatDeleted => What::ChatDeleted(chat.clone()),
+    })
 }

@@ -2,9 +2,20 @@
 
 use std::sync::Arc;
 
-use entity::{ChatId, ContentType, MessageId, UserId};
+use entity::{ChangeKind, ChatId, ContentType, MessageId, Role, UserId, message};
 
-use crate::chat::{Actor, ChatError, Message};
+use crate::chat::{
+    Actor, ChatError, Message, Text, Thing, What,
+    core::Core,
+    writer::{By, Change, NewMessage, Operation, OverLimit, Turn},
+};
+
+/// Characters of a `client_id`.
+const CLIENT_ID_CHARS: usize = 64;
+/// Bytes of a reaction: the longest emoji sequences have about 40.
+const EMOJI_BYTES: usize = 64;
+/// Messages that one operation deletes at most; the rest is deleted by the next.
+const DELETE_AT_ONCE: u64 = 500;
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
@@ -42,19 +53,46 @@ pub struct EditMessage {
 }
 
 /// What is said, unsaid and reacted to.
-pub struct Messages {}
+pub struct Messages {
+    pub(super) core: Arc<Core>,
+}
 
 impl Messages {
     /// Sends a message. What comes back is committed; a repeated `client_id` gives the first one again.
     pub async fn send(&self, actor: &Actor, send: SendMessage) -> Result<Sent, ChatError> {
-        let _ = (actor, send);
-        unimplemented!()
+        let text = Text::parse(&send.text, self.core.limits.message_chars)?;
+        let client_id = send.client_id.map(checked_client_id).transpose()?;
+        let slot = self.core.send_slot(actor, send.chat).await?;
+        if let (Err(over), None) = (&slot, &client_id) {
+            return Err((*over).into());
+        }
+        let message = NewMessage {
+            chat: send.chat,
+            text,
+            content_type: send.content_type,
+            client_id,
+            reply_to: send.reply_to,
+            sender: actor.user.clone(),
+            is_staff: actor.is_staff,
+            by: By::from(actor),
+        };
+        // Membership, blocks and repeats: in the transaction.
+        self.core.writer.append(message, slot).await
     }
 
     /// Changes the text of one's own message.
     pub async fn edit(&self, actor: &Actor, edit: EditMessage) -> Result<Arc<Message>, ChatError> {
-        let _ = (actor, edit);
-        unimplemented!()
+        let text = Text::parse(&edit.text, self.core.limits.message_chars)?;
+        let slot = self.core.change_slot(actor)?;
+        let edit = Edit {
+            by: actor.clone(),
+            chat: edit.chat,
+            message: edit.message,
+            text,
+        };
+        let message = self.core.writer.carry_out(edit).await?;
+        slot.keep();
+        Ok(message)
     }
 
     /// Deletes a message: one's own, or as owner, admin or staff.
@@ -64,8 +102,18 @@ impl Messages {
         chat: ChatId,
         message: MessageId,
     ) -> Result<Arc<Message>, ChatError> {
-        let _ = (actor, chat, message);
-        unimplemented!()
+        let slot = self.core.change_slot(actor)?;
+        let message = self
+            .core
+            .writer
+            .carry_out(Delete {
+                by: actor.clone(),
+                chat,
+                message,
+            })
+            .await?;
+        slot.keep();
+        Ok(message)
     }
 
     /// Deletes all of a user's messages in a chat, as owner, admin or staff. Returns how many.
@@ -75,8 +123,24 @@ impl Messages {
         chat: ChatId,
         sender: UserId,
     ) -> Result<u64, ChatError> {
-        let _ = (actor, chat, sender);
-        unimplemented!()
+        let slot = self.core.change_slot(actor)?;
+        let mut deleted = 0;
+        loop {
+            let some = self
+                .core
+                .writer
+                .carry_out(DeleteAllOf {
+                    by: actor.clone(),
+                    chat,
+                    sender,
+                })
+                .await?;
+            deleted += some;
+            if some < DELETE_AT_ONCE {
+                slot.keep();
+                return Ok(deleted);
+            }
+        }
     }
 
     /// Puts a reaction on a message. Returns whether it is new.
@@ -87,8 +151,7 @@ impl Messages {
         message: MessageId,
         emoji: &str,
     ) -> Result<bool, ChatError> {
-        let _ = (actor, chat, message, emoji);
-        unimplemented!()
+        self.set_reaction(actor, chat, message, emoji, true).await
     }
 
     /// Takes a reaction back. Returns whether it was there.
@@ -99,7 +162,302 @@ impl Messages {
         message: MessageId,
         emoji: &str,
     ) -> Result<bool, ChatError> {
-        let _ = (actor, chat, message, emoji);
-        unimplemented!()
+        self.set_reaction(actor, chat, message, emoji, false).await
+    }
+
+    async fn set_reaction(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        message: MessageId,
+        emoji: &str,
+        present: bool,
+    ) -> Result<bool, ChatError> {
+        let emoji = checked_emoji(emoji)?;
+        let slot = self.core.change_slot(actor)?;
+        let moved = self
+            .core
+            .writer
+            .carry_out(React {
+                by: actor.clone(),
+                chat,
+                message,
+                emoji,
+                present,
+            })
+            .await?;
+        slot.keep();
+        Ok(moved)
+    }
+}
+
+impl From<&Actor> for By {
+    fn from(actor: &Actor) -> Self {
+        By {
+            user: actor.id(),
+            connection: actor.connection,
+        }
+    }
+}
+
+impl Core {
+    /// A place in the sender's window of sends. Staff have no limit in support chats.
+    async fn send_slot(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+    ) -> Result<Result<crate::lease::Slot<UserId>, OverLimit>, ChatError> {
+        match self.sends.take(&actor.id()) {
+            Ok(slot) => Ok(Ok(slot)),
+            Err(_) if actor.is_staff && self.is_support(chat).await? => {
+                Ok(Ok(crate::lease::Slot::free()))
+            }
+            Err(retry_after) => Ok(Err(OverLimit {
+                per_minute: self.limits.messages_per_minute,
+                retry_after,
+            })),
+        }
+    }
+
+    async fn is_support(&self, chat: ChatId) -> Result<bool, ChatError> {
+        Ok(self
+            .store
+            .find_chat(chat)
+            .await?
+            .is_some_and(|chat| chat.support_user_id.is_some()))
+    }
+
+    fn change_slot(&self, actor: &Actor) -> Result<crate::lease::Slot<UserId>, ChatError> {
+        self.changes
+            .take(&actor.id())
+            .map_err(|retry_after| ChatError::TooManyRequests { retry_after })
+    }
+}
+
+fn checked_client_id(client_id: String) -> Result<String, ChatError> {
+    if client_id.contains('\0') {
+        return Err(ChatError::NullCharacter);
+    }
+    if client_id.is_empty() {
+        return Err(ChatError::invalid(
+            "client_id",
+            "This field may not be blank.",
+        ));
+    }
+    if client_id.chars().count() > CLIENT_ID_CHARS {
+        let reason = format!("Ensure this field has no more than {CLIENT_ID_CHARS} characters.");
+        return Err(ChatError::invalid("client_id", reason));
+    }
+    Ok(client_id)
+}
+
+fn checked_emoji(emoji: &str) -> Result<String, ChatError> {
+    let is_one = !emoji.is_empty()
+        && emoji.len() <= EMOJI_BYTES
+        && emoji.chars().all(|character| !character.is_whitespace() && !character.is_control())
+        // Digits, `#` and `*` begin keycaps; on their own nothing of ASCII is an emoji.
+        && !emoji.is_ascii();
+    if is_one {
+        Ok(emoji.to_owned())
+    } else {
+        Err(ChatError::invalid("emoji", "This is not an emoji."))
+    }
+}
+
+/// A message that a member asks for; deleted ones can't be changed any more.
+async fn find_for(
+    turn: &Turn<'_>,
+    by: &Actor,
+    chat: ChatId,
+    message: MessageId,
+) -> Result<(message::Model, Option<Role>), ChatError> {
+    let role = turn.role(chat, by.id(), by.is_staff).await?;
+    if role.is_none() && !by.is_staff {
+        return Err(ChatError::NotFound(Thing::Chat));
+    }
+    let row = turn.batch().find_message(chat, message).await?;
+    let row = row
+        .filter(|row| !row.is_deleted)
+        .ok_or(ChatError::NotFound(Thing::Message))?;
+    Ok((row, role))
+}
+
+fn may_delete_others(role: Option<Role>, by: &Actor) -> bool {
+    by.is_staff || matches!(role, Some(Role::Owner | Role::Admin))
+}
+
+struct Edit {
+    by: Actor,
+    chat: ChatId,
+    message: MessageId,
+    text: Text,
+}
+
+impl Operation for Edit {
+    type Output = Arc<Message>;
+
+    fn chats(&self) -> Vec<ChatId> {
+        vec![self.chat]
+    }
+
+    async fn apply(&self, turn: &mut Turn<'_>) -> Result<Arc<Message>, ChatError> {
+        let (mut row, role) = find_for(turn, &self.by, self.chat, self.message).await?;
+        if role.is_none() {
+            return Err(ChatError::NotFound(Thing::Chat));
+        }
+        if row.sender_id != self.by.id() {
+            return Err(ChatError::Forbidden("only its sender edits a message"));
+        }
+        row.text = self.text.as_str().to_owned();
+        row.edited_at = Some(turn.now());
+        let message = Arc::new(turn.message(row).await?);
+        turn.batch()
+            .edit_message(self.message, self.text.as_str(), turn.now())
+            .await?;
+        let change = Change::of_message(ChangeKind::MessageEdited, self.message);
+        turn.record(
+            self.chat,
+            By::from(&self.by),
+            change,
+            What::Edited(message.clone()),
+        )?;
+        Ok(message)
+    }
+}
+
+struct Delete {
+    by: Actor,
+    chat: ChatId,
+    message: MessageId,
+}
+
+impl Operation for Delete {
+    type Output = Arc<Message>;
+
+    fn chats(&self) -> Vec<ChatId> {
+        vec![self.chat]
+    }
+
+    async fn apply(&self, turn: &mut Turn<'_>) -> Result<Arc<Message>, ChatError> {
+        let (row, role) = find_for(turn, &self.by, self.chat, self.message).await?;
+        if row.sender_id != self.by.id() && !may_delete_others(role, &self.by) {
+            return Err(ChatError::Forbidden(
+                "only its sender, an owner, admin or operator deletes a message",
+            ));
+        }
+        delete(turn, &self.by, row).await
+    }
+}
+
+async fn delete(
+    turn: &mut Turn<'_>,
+    by: &Actor,
+    mut row: message::Model,
+) -> Result<Arc<Message>, ChatError> {
+    let (chat, id) = (row.chat_id, row.id);
+    row.text.clear();
+    row.is_deleted = true;
+    let message = Arc::new(turn.message(row).await?);
+    turn.batch().delete_message(id).await?;
+    let change = Change::of_message(ChangeKind::MessageDeleted, id);
+    turn.record(chat, By::from(by), change, What::Deleted(message.clone()))?;
+    Ok(message)
+}
+
+struct DeleteAllOf {
+    by: Actor,
+    chat: ChatId,
+    sender: UserId,
+}
+
+impl Operation for DeleteAllOf {
+    type Output = u64;
+
+    fn chats(&self) -> Vec<ChatId> {
+        vec![self.chat]
+    }
+
+    async fn apply(&self, turn: &mut Turn<'_>) -> Result<u64, ChatError> {
+        let role = turn.role(self.chat, self.by.id(), self.by.is_staff).await?;
+        if role.is_none() && !self.by.is_staff {
+            return Err(ChatError::NotFound(Thing::Chat));
+        }
+        if !may_delete_others(role, &self.by) {
+            return Err(ChatError::Forbidden(
+                "only an owner, admin or operator deletes others' messages",
+            ));
+        }
+        let rows = turn
+            .batch()
+            .messages_of(self.chat, self.sender, DELETE_AT_ONCE)
+            .await?;
+        let count = rows.len() as u64;
+        for row in rows {
+            delete(turn, &self.by, row).await?;
+        }
+        Ok(count)
+    }
+}
+
+struct React {
+    by: Actor,
+    chat: ChatId,
+    message: MessageId,
+    emoji: String,
+    present: bool,
+}
+
+impl Operation for React {
+    type Output = bool;
+
+    fn chats(&self) -> Vec<ChatId> {
+        vec![self.chat]
+    }
+
+    async fn apply(&self, turn: &mut Turn<'_>) -> Result<bool, ChatError> {
+        let (row, role) = find_for(turn, &self.by, self.chat, self.message).await?;
+        if role.is_none() {
+            return Err(ChatError::NotFound(Thing::Chat));
+        }
+        let user = self.by.id();
+        if turn.batch().has_reaction(row.id, user, &self.emoji).await? == self.present {
+            return Ok(false);
+        }
+        let (message, by, emoji) = (row.id, self.by.user.clone(), self.emoji.clone());
+        let (kind, what) = if self.present {
+            turn.batch().insert_reaction(message, user, &emoji).await?;
+            (
+                ChangeKind::ReactionAdded,
+                What::ReactionAdded {
+                    message,
+                    user: by,
+                    emoji,
+                },
+            )
+        } else {
+            turn.batch().delete_reaction(message, user, &emoji).await?;
+            (
+                ChangeKind::ReactionRemoved,
+                What::ReactionRemoved {
+                    message,
+                    user: by,
+                    emoji,
+                },
+            )
+        };
+        let change = Change {
+            emoji: Some(self.emoji.clone()),
+            ..Change::of_message(kind, message)
+        };
+        turn.record(
+            self.chat,
+            By::from(&self.by),
+            Change {
+                user: Some(user),
+                ..change
+            },
+            what,
+        )?;
+        Ok(true)
     }
 }

@@ -7,17 +7,21 @@
 
 mod actor;
 mod chats;
+mod core;
 mod error;
 mod event;
 mod history;
 mod limits;
 mod members;
 mod messages;
+mod names;
 mod people;
 mod reading;
 mod sessions;
+mod standing;
 mod text;
 mod users;
+mod writer;
 
 pub use actor::Actor;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};

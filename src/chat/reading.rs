@@ -1,8 +1,14 @@
 //! How far members have read. Marks never go back and are merged: the newest per member is committed.
 
+use std::sync::Arc;
+
 use entity::{ChatId, MessageId, Seq, UserId};
 
-use crate::chat::{Actor, ChatError};
+use crate::chat::{
+    Actor, ChatError, Thing,
+    core::Core,
+    writer::{DueMark, Operation, Turn},
+};
 
 /// How far a member has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +33,9 @@ pub struct Mark {
 }
 
 /// Marks of reading.
-pub struct Reading {}
+pub struct Reading {
+    pub(super) core: Arc<Core>,
+}
 
 impl Reading {
     /// Marks everything up to a message as read (none: all there is). Told to the others within a second, committed
@@ -38,8 +46,11 @@ impl Reading {
         chat: ChatId,
         up_to: Option<MessageId>,
     ) -> Result<Mark, ChatError> {
-        let _ = (actor, chat, up_to);
-        unimplemented!()
+        let (mark, due) = self.prepare(actor, chat, up_to).await?;
+        if let Some(due) = due {
+            self.core.writer.mark(due);
+        }
+        Ok(mark)
     }
 
     /// As `mark`, but committed when it returns.
@@ -49,7 +60,83 @@ impl Reading {
         chat: ChatId,
         up_to: Option<MessageId>,
     ) -> Result<Mark, ChatError> {
-        let _ = (actor, chat, up_to);
-        unimplemented!()
+        let (mark, due) = self.prepare(actor, chat, up_to).await?;
+        if let Some(due) = due {
+            self.core.writer.carry_out(Commit(due.clone())).await?;
+            // Written already; this tells the others, at the pace at which marks are told.
+            self.core.writer.mark(due);
+        }
+        Ok(mark)
+    }
+
+    async fn prepare(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        up_to: Option<MessageId>,
+    ) -> Result<(Mark, Option<DueMark>), ChatError> {
+        let core = &self.core;
+        let standing = core.standing(actor, chat).await?;
+        let asked = match up_to {
+            None => standing.row.chat.last_seq,
+            Some(message) => {
+                let found = core.store.find_message(chat, message).await?;
+                found
+                    .map(|row| row.seq)
+                    .ok_or(ChatError::NotFound(Thing::Message))?
+            }
+        };
+        // What was marked and waits for its batch counts.
+        let pending = core.writer.pending_mark(chat, actor.id()).unwrap_or(Seq(0));
+        let before = standing.last_read_seq().max(pending);
+        let last_read_seq = asked.max(before);
+        let moved = last_read_seq > before;
+        let last_read_message = core.store.newest_message_at(chat, last_read_seq).await?;
+        let unread_count = core
+            .store
+            .count_unread(chat, actor.id(), last_read_seq)
+            .await?;
+        let due = moved.then(|| DueMark {
+            chat,
+            user: actor.user.clone(),
+            seq: last_read_seq,
+            message: last_read_message,
+            connection: actor.connection,
+            as_operator: standing.as_operator,
+        });
+        Ok((
+            Mark {
+                last_read_seq,
+                last_read_message,
+                unread_count,
+                moved,
+            },
+            due,
+        ))
+    }
+}
+
+/// Writes a mark at once.
+struct Commit(DueMark);
+
+impl Operation for Commit {
+    type Output = ();
+
+    fn chats(&self) -> Vec<ChatId> {
+        Vec::new()
+    }
+
+    async fn apply(&self, turn: &mut Turn<'_>) -> Result<(), ChatError> {
+        let mark = &self.0;
+        if mark.as_operator {
+            turn.batch()
+                .write_operator_marks(&[(mark.chat, mark.seq)])
+                .await?;
+        } else {
+            turn.batch()
+                .write_marks(&[(mark.chat, mark.user.id, mark.seq)])
+                .await?;
+        }
+        Ok(())
     }
 }

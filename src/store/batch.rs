@@ -272,6 +272,16 @@ impl Batch {
         Ok(())
     }
 
+    /// Moves what operators have read of support chats forward.
+    pub async fn write_operator_marks(&self, marks: &[(ChatId, Seq)]) -> Stored<()> {
+        let sql = "UPDATE chat SET support_read_seq = j.value ->> 1 FROM json_each(?) j \
+                   WHERE chat.id = j.value ->> 0 AND chat.support_read_seq < j.value ->> 1";
+        self.transaction
+            .execute_raw(with_rows(&self.transaction, sql, &marks, [])?)
+            .await?;
+        Ok(())
+    }
+
     /// One membership.
     pub async fn find_member(&self, chat: ChatId, user: UserId) -> Stored<Option<member::Model>> {
         Ok(member::Entity::find_by_id((chat, user))

@@ -65,6 +65,23 @@ impl Store {
 }
 
 impl Batch {
+    /// The memberships of some users, barred ones too.
+    pub async fn find_members(&self, chat: ChatId, users: &[UserId]) -> Stored<Vec<member::Model>> {
+        let members = member::Entity::find()
+            .filter(member::Column::ChatId.eq(chat))
+            .filter(member::Column::UserId.is_in(users.iter().copied()));
+        Ok(members.all(self.transaction()).await?)
+    }
+
+    /// Whether a room with this folded name exists, other than `chat`.
+    pub async fn room_key_is_taken(&self, room_key: &str, chat: ChatId) -> Stored<bool> {
+        let found = chat::Entity::find()
+            .filter(chat::Column::RoomKey.eq(room_key))
+            .one(self.transaction())
+            .await?;
+        Ok(found.is_some_and(|room| room.id != chat))
+    }
+
     /// Makes or changes a membership.
     pub async fn put_member(
         &self,

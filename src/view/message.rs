@@ -4,37 +4,13 @@ use entity::ContentType;
 use serde::Serialize;
 
 use crate::{
-    chat::{Message, Profile},
-    view::Timestamp,
+    chat::Message,
+    view::{ProfileView, Timestamp},
 };
 
-/// Who said it.
-#[derive(Clone, Debug, Serialize)]
-pub struct SenderView {
-    /// The account.
-    pub id: i64,
-    /// The name that it signs in with.
-    pub username: String,
-    /// May be empty.
-    pub first_name: String,
-    /// May be empty.
-    pub last_name: String,
-}
-
-impl From<&Profile> for SenderView {
-    fn from(profile: &Profile) -> Self {
-        Self {
-            id: profile.id.0,
-            username: profile.username.clone(),
-            first_name: profile.first_name.clone(),
-            last_name: profile.last_name.clone(),
-        }
-    }
-}
-
-/// A message in its latest state.
-#[derive(Clone, Debug, Serialize)]
-pub struct MessageView {
+/// A message in its latest state. Borrowed: a page of them is written without a copy of its texts.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MessageView<'a> {
     /// Names it.
     pub id: i64,
     /// Where it was said.
@@ -42,9 +18,9 @@ pub struct MessageView {
     /// Its number in the chat.
     pub seq: i64,
     /// Empty once deleted.
-    pub text: String,
+    pub text: &'a str,
     /// Who said it.
-    pub sender: SenderView,
+    pub sender: ProfileView<'a>,
     /// When; never goes back within a chat.
     pub timestamp: Timestamp,
     /// Whether its text was changed.
@@ -61,13 +37,13 @@ pub struct MessageView {
     pub attachment: Option<()>,
 }
 
-impl From<&Message> for MessageView {
-    fn from(message: &Message) -> Self {
+impl<'a> From<&'a Message> for MessageView<'a> {
+    fn from(message: &'a Message) -> Self {
         Self {
             id: message.id.0,
             chat: message.chat.0,
             seq: message.seq.0,
-            text: message.text.clone(),
+            text: &message.text,
             sender: message.sender.as_ref().into(),
             timestamp: Timestamp(message.timestamp),
             is_edited: message.edited_at.is_some(),

@@ -2,8 +2,16 @@
 //!
 //! Not here: rules (`chat`), which edge shows what to whom. Field order is the order on the wire.
 
+mod chat;
+mod event;
 mod message;
+mod page;
 mod time;
+mod user;
 
-pub use message::{MessageView, SenderView};
+pub use chat::{ChatHeadView, ChatView, MemberView};
+pub use event::{EventView, MembershipView, ReactionView};
+pub use message::MessageView;
+pub use page::{Links, PageView};
 pub use time::Timestamp;
+pub use user::{AccountView, ProfileView, UserView};

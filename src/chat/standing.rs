@@ -1,0 +1,75 @@
+//! Who may see a chat: asked before every reading operation. What is written is checked in the writer's transaction.
+
+use entity::{ChatId, Role, Seq, UserId};
+
+use crate::{
+    chat::{Actor, ChatError, Thing, core::Core},
+    store::{EnterRow, Stored},
+};
+
+/// A chat as a member stands to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) row: EnterRow,
+    /// `Member` for staff in support chats.
+    pub(crate) role: Role,
+    /// Staff who are no members: what is read there is read for all operators.
+    pub(crate) as_operator: bool,
+}
+
+impl Standing {
+    /// How far the caller has read; for operators, how far any has.
+    pub(crate) fn last_read_seq(&self) -> Seq {
+        let own = if self.as_operator {
+            self.row.chat.support_read_seq
+        } else {
+            self.row.last_read_seq
+        };
+        own.max(self.visible_above())
+    }
+
+    /// Only numbers above it are shown.
+    pub(crate) fn visible_above(&self) -> Seq {
+        self.row.cleared_seq.max(Seq(0))
+    }
+}
+
+impl Core {
+    /// The caller's standing. Who isn't a member, or is barred, learns nothing; nor does anybody of a deleted chat.
+    pub(crate) async fn standing(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+    ) -> Result<Standing, ChatError> {
+        let row = self.store.enter(chat, actor.id()).await?;
+        stand(actor, row.ok_or(ChatError::NotFound(Thing::Chat))?)
+    }
+
+    /// Others' messages after what the caller has read, counted to 1000.
+    pub(crate) async fn unread_count(&self, standing: &Standing, user: UserId) -> Stored<u64> {
+        if standing.as_operator {
+            return self
+                .store
+                .count_unread(standing.row.chat.id, user, standing.last_read_seq())
+                .await;
+        }
+        Ok(standing.row.unread_count.unsigned_abs())
+    }
+}
+
+/// What the caller is to a chat.
+pub(crate) fn stand(actor: &Actor, row: EnterRow) -> Result<Standing, ChatError> {
+    if row.chat.is_deleted {
+        return Err(ChatError::NotFound(Thing::Chat));
+    }
+    let role = row.role.filter(|role| *role != Role::Banned);
+    let as_operator = role.is_none() && actor.is_staff && row.chat.support_user_id.is_some();
+    match role.or(as_operator.then_some(Role::Member)) {
+        Some(role) => Ok(Standing {
+            row,
+            role,
+            as_operator,
+        }),
+        None => Err(ChatError::NotFound(Thing::Chat)),
+    }
+}

@@ -1,0 +1,443 @@
+//! The writer: everything durable in a chat is committed here, in groups of what came while the last one ran.
+//!
+//! Here: the queue, the loop, retries, and what became of a commit whose answer was lost. Not here: rules of single
+//! operations (`messages.rs`, `members.rs` ...), SQL (`store/batch.rs`), delivery (`Publish`).
+//! Relies on: nobody else takes numbers of a chat; a commit that returns is on disk.
+//! Guarantees: nothing is answered or published before its commit; what is committed is published, in the order of
+//! its numbers, whether its caller still listens or not.
+//! Bounded by: `QUEUE_JOBS_MAX`, `QUEUE_BYTES_MAX`, `BATCH_MAX`, `ANSWER_WITHIN`.
+
+mod marks;
+mod operation;
+mod queue;
+mod sends;
+mod turn;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use entity::{ChatId, Seq, message};
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, task::JoinHandle};
+use tracing::{error, info, warn};
+
+pub(crate) use marks::{DueMark, Marks};
+pub(crate) use operation::Operation;
+pub(crate) use sends::{NewMessage, OverLimit, SendJob};
+pub(crate) use turn::{By, Change, Turn};
+
+use crate::{
+    chat::{ChatError, ChatEvent, Publish, Sent, people::People},
+    lease::Slot,
+    store::{Commit, NewMessageRow, Store, StoreError, Stored},
+};
+use operation::{Asked, Pending};
+use queue::{Queue, Waiting};
+use turn::Taken;
+
+/// Jobs of one transaction.
+const BATCH_MAX: usize = 256;
+/// How often a rolled-back batch is tried again as it is, before its jobs run one by one.
+const CONTENTION_RETRIES: usize = 5;
+/// The first wait before the database is asked again; doubled up to `RETRY_AT_MOST`.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Something for the writer to do.
+pub(crate) enum Job {
+    /// A new message.
+    Send(Box<SendJob>),
+    /// Any other operation.
+    Other(Box<dyn Asked>),
+}
+
+impl Job {
+    fn chats(&self, into: &mut BTreeSet<ChatId>) {
+        match self {
+            Job::Send(job) => drop(into.insert(job.message.chat)),
+            Job::Other(job) => into.extend(job.chats()),
+        }
+    }
+
+    fn answer(self, failed: Option<ChatError>) {
+        match self {
+            Job::Send(job) => job.answer(failed),
+            Job::Other(job) => job.answer(failed),
+        }
+    }
+}
+
+/// The writer's near end: put something in, learn what became of it.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    queue: Arc<Queue>,
+    marks: Arc<Marks>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Writer {
+    /// Starts the writer's task.
+    pub(crate) fn start(
+        store: Store,
+        commit: Commit,
+        people: Arc<People>,
+        publish: Arc<dyn Publish>,
+    ) -> Writer {
+        let queue = Arc::new(Queue::default());
+        let marks = Arc::new(Marks::default());
+        let desk = Desk {
+            store,
+            commit,
+            people,
+            publish,
+            queue: queue.clone(),
+            marks: marks.clone(),
+        };
+        let task = tokio::spawn(desk.run());
+        Writer {
+            queue,
+            marks,
+            task: Arc::new(Mutex::new(Some(task))),
+        }
+    }
+
+    /// Sends a message: what comes back is committed.
+    pub(crate) async fn append(
+        &self,
+        message: NewMessage,
+        slot: Result<Slot<entity::UserId>, OverLimit>,
+    ) -> Result<Sent, ChatError> {
+        let (caller, answer) = oneshot::channel();
+        let job = SendJob::new(message, slot, caller);
+        let bytes = job.bytes();
+        self.queue
+            .ask(Job::Send(Box::new(job)), bytes, answer)
+            .await
+    }
+
+    /// Carries out any other operation: what comes back is committed.
+    pub(crate) async fn carry_out<O: Operation>(
+        &self,
+        operation: O,
+    ) -> Result<O::Output, ChatError> {
+        let (caller, answer) = oneshot::channel();
+        let pending = Pending {
+            operation,
+            output: None,
+            caller,
+        };
+        self.queue
+            .ask(
+                Job::Other(Box::new(pending)),
+                size_of::<Pending<O>>(),
+                answer,
+            )
+            .await
+    }
+
+    /// Commits a mark of reading with the next batch and tells it, at most once a second per member and chat.
+    pub(crate) fn mark(&self, mark: DueMark) {
+        if self.marks.put(mark) {
+            self.queue.nudge();
+        }
+    }
+
+    /// The newest mark of a member that isn't committed yet.
+    pub(crate) fn pending_mark(&self, chat: ChatId, user: entity::UserId) -> Option<Seq> {
+        self.marks.pending(chat, user)
+    }
+
+    /// Finishes what waits and ends.
+    pub(crate) async fn stop(&self) {
+        self.queue.close();
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(failed) = task.await
+        {
+            error!("the writer ended badly: {failed}");
+        }
+    }
+}
+
+/// What became of a try to commit.
+enum Attempt {
+    /// Committed; this is to be told.
+    Committed(Vec<Arc<ChatEvent>>),
+    /// Certainly rolled back.
+    RolledBack(StoreError),
+    /// The connection broke at COMMIT: these numbers may be taken, and this is to be told if they are.
+    Unknown {
+        error: StoreError,
+        taken: Vec<Taken>,
+        events: Vec<Arc<ChatEvent>>,
+    },
+}
+
+/// The writer's far end.
+struct Desk {
+    store: Store,
+    commit: Commit,
+    people: Arc<People>,
+    publish: Arc<dyn Publish>,
+    queue: Arc<Queue>,
+    marks: Arc<Marks>,
+}
+
+impl Desk {
+    async fn run(self) {
+        loop {
+            let jobs = self.queue.take(BATCH_MAX);
+            let marks = self.marks.take_due(self.queue.is_closed());
+            if !jobs.is_empty() || !marks.is_empty() {
+                self.commit_all(jobs, &marks).await;
+                continue;
+            }
+            if self.queue.is_closed() && self.queue.is_empty() {
+                info!("writer: queue is empty, ending");
+                return;
+            }
+            match self.marks.next_due() {
+                None => self.queue.arrival().await,
+                Some(due) => {
+                    // Ends early with whatever arrives; late it ends with the mark.
+                    let _ = tokio::time::timeout_at(due.into(), self.queue.arrival()).await;
+                }
+            }
+        }
+    }
+
+    /// Commits a batch, whatever it takes: as a whole, else job by job.
+    async fn commit_all(&self, jobs: Vec<Waiting>, marks: &[DueMark]) {
+        let Some((jobs, error)) = self.commit_group(jobs, marks).await else {
+            return;
+        };
+        if jobs.len() <= 1 {
+            for waiting in jobs {
+                error!("writer: the database refused an operation: {error}");
+                waiting.job.answer(Some(ChatError::Store(error.clone())));
+            }
+            return;
+        }
+        warn!(
+            jobs = jobs.len(),
+            "writer: the database refused a batch, its operations go one by one: {error}"
+        );
+        for waiting in jobs {
+            if let Some((refused, error)) = self.commit_group(vec![waiting], &[]).await {
+                for waiting in refused {
+                    error!("writer: the database refused an operation: {error}");
+                    waiting.job.answer(Some(ChatError::Store(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// Tries until the group is committed, or the database says no: then the jobs come back.
+    async fn commit_group(
+        &self,
+        mut jobs: Vec<Waiting>,
+        marks: &[DueMark],
+    ) -> Option<(Vec<Waiting>, StoreError)> {
+        let mut contended = 0;
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.attempt(&mut jobs, marks).await {
+                Attempt::Committed(events) => {
+                    self.conclude(jobs, events);
+                    return None;
+                }
+                Attempt::RolledBack(StoreError::Contended(_)) if contended < CONTENTION_RETRIES => {
+                    contended += 1
+                }
+                Attempt::RolledBack(error) if error.is_away() => {
+                    warn!(jobs = jobs.len(), "writer: {error}");
+                    let left = give_up(&mut jobs);
+                    if left == 0 && marks.is_empty() {
+                        return None;
+                    }
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_AT_MOST);
+                }
+                Attempt::RolledBack(error) => return Some((jobs, error)),
+                Attempt::Unknown {
+                    error,
+                    taken,
+                    events,
+                } => {
+                    warn!(
+                        jobs = jobs.len(),
+                        "writer: the outcome of a commit is unknown: {error}"
+                    );
+                    if self.was_committed(&taken).await {
+                        info!(numbers = taken.len(), "writer: the commit had happened");
+                        self.conclude(jobs, events);
+                        return None;
+                    }
+                    info!(
+                        numbers = taken.len(),
+                        "writer: the commit had not happened, once more"
+                    );
+                    give_up(&mut jobs);
+                }
+            }
+        }
+    }
+
+    /// One transaction.
+    async fn attempt(&self, jobs: &mut [Waiting], marks: &[DueMark]) -> Attempt {
+        let batch = match self.store.begin_batch(self.commit.clone()).await {
+            Ok(batch) => batch,
+            Err(error) => return Attempt::RolledBack(error),
+        };
+        let (taken, events) = match self.fill(&batch, jobs, marks).await {
+            Ok(filled) => filled,
+            Err(error) => return Attempt::RolledBack(error),
+        };
+        match batch.commit().await {
+            Ok(()) => Attempt::Committed(events),
+            Err(error @ StoreError::Contended(_)) => Attempt::RolledBack(error),
+            Err(error) => Attempt::Unknown {
+                error,
+                taken,
+                events,
+            },
+        }
+    }
+
+    /// Applies the jobs in their order; neighbouring sends together.
+    async fn fill(
+        &self,
+        batch: &crate::store::Batch,
+        jobs: &mut [Waiting],
+        marks: &[DueMark],
+    ) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
+        let mut chats = BTreeSet::new();
+        for waiting in jobs.iter() {
+            waiting.job.chats(&mut chats);
+        }
+        let mut turn = Turn::begin(batch, &self.people, &chats).await?;
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let sends = rest
+                .iter()
+                .take_while(|waiting| matches!(waiting.job, Job::Send(_)))
+                .count();
+            let (now, later) = rest.split_at_mut(sends.max(1));
+            rest = later;
+            let applied = if sends > 0 {
+                let mut sends: Vec<&mut SendJob> = now
+                    .iter_mut()
+                    .filter_map(|waiting| match &mut waiting.job {
+                        Job::Send(job) => Some(&mut **job),
+                        Job::Other(_) => None,
+                    })
+                    .collect();
+                sends::apply(&mut turn, &mut sends).await
+            } else {
+                let mut applied = Ok(());
+                for waiting in now {
+                    if let Job::Other(job) = &mut waiting.job {
+                        applied = job.apply(&mut turn).await;
+                    }
+                }
+                applied
+            };
+            match applied {
+                Ok(()) => {}
+                Err(ChatError::Store(error)) => return Err(error),
+                Err(other) => return Err(StoreError::Refused(other.to_string().into())),
+            }
+        }
+        marks::apply(&mut turn, marks).await?;
+        turn.finish().await
+    }
+
+    /// After the commit: publish, then answer.
+    fn conclude(&self, jobs: Vec<Waiting>, events: Vec<Arc<ChatEvent>>) {
+        if !events.is_empty() {
+            self.publish.publish(events);
+        }
+        for waiting in jobs {
+            waiting.job.answer(None);
+        }
+    }
+
+    /// Whether the rows at these numbers are this transaction's own. Asks until the database answers: what was
+    /// committed must be published, and its callers learn of it if they still wait.
+    async fn was_committed(&self, taken: &[Taken]) -> bool {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.stands(taken).await {
+                Ok(stands) => return stands,
+                Err(error) => {
+                    warn!("writer: can't read what became of a commit: {error}");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_AT_MOST);
+                }
+            }
+        }
+    }
+
+    async fn stands(&self, taken: &[Taken]) -> Stored<bool> {
+        // All or nothing: the first number tells for the whole transaction.
+        match taken.first() {
+            // Marks alone: the same again does no harm.
+            None => Ok(false),
+            Some(Taken::Message(row)) => {
+                let rows = self
+                    .store
+                    .find_messages_at(&[(row.chat_id, row.seq)])
+                    .await?;
+                Ok(rows.iter().any(|stored| is_same(stored, row)))
+            }
+            Some(Taken::Change(row)) => {
+                let rows = self
+                    .store
+                    .find_changes_at(&[(row.chat_id, row.seq)])
+                    .await?;
+                Ok(rows.contains(row))
+            }
+        }
+    }
+}
+
+fn is_same(stored: &message::Model, row: &NewMessageRow) -> bool {
+    stored.sender_id == row.sender_id
+        && stored.timestamp == row.timestamp
+        && stored.client_id == row.client_id
+        // Another node may have edited or deleted it meanwhile.
+        && (stored.text == row.text || stored.edited_at.is_some() || stored.is_deleted)
+}
+
+/// Drops the jobs whose callers have been answered; how many are left.
+fn give_up(jobs: &mut Vec<Waiting>) -> usize {
+    let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(jobs)
+        .into_iter()
+        .partition(Waiting::is_given_up);
+    *jobs = kept;
+    for waiting in given_up {
+        waiting.job.answer(Some(ChatError::Unavailable));
+    }
+    jobs.len()
+}
+
+#[cfg(test)]
+impl Job {
+    /// A job that does nothing and is answered by nobody.
+    pub(crate) fn nothing() -> Job {
+        struct Nothing;
+        impl Operation for Nothing {
+            type Output = ();
+            fn chats(&self) -> Vec<ChatId> {
+                Vec::new()
+            }
+            async fn apply(&self, _: &mut Turn<'_>) -> Result<(), ChatError> {
+                Ok(())
+            }
+        }
+        Job::Other(Box::new(Pending {
+            operation: Nothing,
+            output: None,
+            caller: oneshot::channel().0,
+        }))
+    }
+}

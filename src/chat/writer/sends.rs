@@ -1,0 +1,275 @@
+//! New messages, many at a time: each check is one query for all of them, and those that pass are one insert.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use entity::{ChatId, ChatKind, ContentType, MessageId, Seq, UserId};
+use tokio::sync::oneshot;
+
+use super::turn::{By, Turn};
+use crate::{
+    chat::{ChatError, ChatEvent, Message, Profile, Sent, Text, Thing, What},
+    lease::Slot,
+    store::NewMessageRow,
+};
+
+/// A message that has passed every check that needs no database.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) chat: ChatId,
+    pub(crate) text: Text,
+    pub(crate) content_type: ContentType,
+    pub(crate) client_id: Option<String>,
+    pub(crate) reply_to: Option<MessageId>,
+    pub(crate) sender: Arc<Profile>,
+    pub(crate) is_staff: bool,
+    pub(crate) by: By,
+}
+
+/// A message and who waits for it.
+pub(crate) struct SendJob {
+    pub(crate) message: NewMessage,
+    /// The place in the sender's window; or none is left, and only a repeat is answered.
+    pub(crate) slot: Result<Slot<UserId>, OverLimit>,
+    pub(crate) caller: oneshot::Sender<Result<Sent, ChatError>>,
+    outcome: Option<Result<Sent, ChatError>>,
+}
+
+/// The window of sends is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverLimit {
+    pub(crate) per_minute: u32,
+    pub(crate) retry_after: Duration,
+}
+
+impl From<OverLimit> for ChatError {
+    fn from(over: OverLimit) -> Self {
+        ChatError::TooManyMessages {
+            per_minute: over.per_minute,
+            retry_after: over.retry_after,
+        }
+    }
+}
+
+impl SendJob {
+    pub(crate) fn new(
+        message: NewMessage,
+        slot: Result<Slot<UserId>, OverLimit>,
+        caller: oneshot::Sender<Result<Sent, ChatError>>,
+    ) -> Self {
+        SendJob {
+            message,
+            slot,
+            caller,
+            outcome: None,
+        }
+    }
+
+    /// Bytes that it holds in the queue.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.text.as_str().len() + self.message.client_id.as_ref().map_or(0, String::len)
+    }
+
+    /// Answers the caller: with what became of it, or why not. Only an accepted send keeps its slot.
+    pub(super) fn answer(self, failed: Option<ChatError>) {
+        let outcome =
+            failed.map_or_else(|| self.outcome.unwrap_or(Err(ChatError::Unavailable)), Err);
+        if let (Ok(Sent { repeat: false, .. }), Ok(slot)) = (&outcome, self.slot) {
+            slot.keep();
+        }
+        // Nobody listens where the caller's task died with its socket; the message is sent all the same.
+        let _ = self.caller.send(outcome);
+    }
+}
+
+/// Sends all of `jobs`, in their order: each gets its outcome, none fails another.
+pub(super) async fn apply(turn: &mut Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatError> {
+    refuse(turn, jobs).await?;
+    let repeats = find_repeats(turn, jobs).await?;
+    let mut first: HashMap<(ChatId, UserId, String), usize> = HashMap::new();
+    // (the job, the job whose row it shares) of everything that waits for a row's id.
+    let mut rows: Vec<NewMessageRow> = Vec::with_capacity(jobs.len());
+    let mut waiting: Vec<(usize, usize, bool)> = Vec::with_capacity(jobs.len());
+    for (place, job) in jobs.iter_mut().enumerate() {
+        if job.outcome.is_some() {
+            continue;
+        }
+        if let Some(message) = repeats.get(&place) {
+            job.outcome = Some(Ok(Sent {
+                message: message.clone(),
+                repeat: true,
+            }));
+            continue;
+        }
+        let message = &job.message;
+        let key = message
+            .client_id
+            .clone()
+            .map(|id| (message.chat, message.sender.id, id));
+        if let Some(&row) = key.as_ref().and_then(|key| first.get(key)) {
+            waiting.push((place, row, true));
+            continue;
+        }
+        if let Err(over) = &job.slot {
+            job.outcome = Some(Err((*over).into()));
+            continue;
+        }
+        let row = turn.append(NewMessageRow {
+            chat_id: message.chat,
+            seq: Seq(0),
+            sender_id: message.sender.id,
+            text: message.text.as_str().to_owned(),
+            content_type: message.content_type,
+            client_id: message.client_id.clone(),
+            reply_to: message.reply_to,
+            timestamp: turn.now(),
+        })?;
+        if let Some(key) = key {
+            first.insert(key, rows.len());
+        }
+        waiting.push((place, rows.len(), false));
+        rows.push(row);
+    }
+    let ids = turn.insert_messages().await?;
+    let mut messages: Vec<Option<Arc<Message>>> = vec![None; rows.len()];
+    for (place, row, repeat) in waiting {
+        let job = &mut *jobs[place];
+        let Some(id) = ids.get(row).copied() else {
+            return Err(ChatError::Unavailable);
+        };
+        let message = messages[row]
+            .get_or_insert_with(|| Arc::new(committed(&rows[row], id, &job.message.sender)))
+            .clone();
+        if !repeat {
+            turn.tell(ChatEvent {
+                chat: message.chat,
+                seq: Some(message.seq),
+                by: message.sender.id,
+                origin: job.message.by.connection,
+                what: What::Sent(message.clone()),
+            });
+        }
+        job.outcome = Some(Ok(Sent { message, repeat }));
+    }
+    Ok(())
+}
+
+fn committed(row: &NewMessageRow, id: MessageId, sender: &Arc<Profile>) -> Message {
+    Message {
+        id,
+        chat: row.chat_id,
+        seq: row.seq,
+        text: row.text.clone(),
+        sender: sender.clone(),
+        timestamp: row.timestamp,
+        edited_at: None,
+        is_deleted: false,
+        reply_to: row.reply_to,
+        content_type: row.content_type,
+        client_id: row.client_id.clone(),
+    }
+}
+
+/// Gives an error to each job that may not be sent.
+async fn refuse(turn: &Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatError> {
+    let mut members = Asked::default();
+    let mut personal = Asked::default();
+    let mut replies = Asked::default();
+    for (place, job) in jobs.iter_mut().enumerate() {
+        job.outcome = None;
+        let message = &job.message;
+        let (kind, customer) = match turn.chat(message.chat) {
+            Ok(chat) => (chat.kind, chat.support_user_id),
+            Err(error) => {
+                job.outcome = Some(Err(error));
+                continue;
+            }
+        };
+        if !(message.is_staff && customer.is_some()) {
+            members.push(place, (message.chat, message.sender.id));
+        }
+        if kind == ChatKind::Personal {
+            personal.push(place, (message.chat, message.sender.id));
+        }
+        if let Some(reply_to) = message.reply_to {
+            replies.push(place, (message.chat, reply_to));
+        }
+    }
+    let batch = turn.batch();
+    if !replies.keys.is_empty() {
+        let misplaced = batch.find_misplaced(&replies.keys).await?;
+        replies.fail(jobs, misplaced, || ChatError::NotFound(Thing::Message));
+    }
+    if !personal.keys.is_empty() {
+        let blocked = batch.find_blocked(&personal.keys).await?;
+        personal.fail(jobs, blocked, || {
+            ChatError::Forbidden("this user doesn't take messages from you")
+        });
+    }
+    if !members.keys.is_empty() {
+        let strangers = batch.find_strangers(&members.keys).await?;
+        members.fail(jobs, strangers, || ChatError::NotFound(Thing::Chat));
+    }
+    Ok(())
+}
+
+/// What one query asks for several jobs.
+struct Asked<K> {
+    places: Vec<usize>,
+    keys: Vec<K>,
+}
+
+impl<K> Default for Asked<K> {
+    fn default() -> Self {
+        Asked {
+            places: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+impl<K> Asked<K> {
+    fn push(&mut self, place: usize, key: K) {
+        self.places.push(place);
+        self.keys.push(key);
+    }
+
+    fn fail(&self, jobs: &mut [&mut SendJob], failed: Vec<usize>, error: impl Fn() -> ChatError) {
+        for place in failed
+            .into_iter()
+            .filter_map(|asked| self.places.get(asked))
+        {
+            jobs[*place].outcome = Some(Err(error()));
+        }
+    }
+}
+
+/// The messages that are there already for the jobs' client ids, by the jobs' places.
+async fn find_repeats(
+    turn: &Turn<'_>,
+    jobs: &[&mut SendJob],
+) -> Result<HashMap<usize, Arc<Message>>, ChatError> {
+    let asked: Vec<(usize, (ChatId, UserId, &str))> = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| job.outcome.is_none())
+        .filter_map(|(place, job)| {
+            let message = &job.message;
+            message
+                .client_id
+                .as_deref()
+                .map(|id| (place, (message.chat, message.sender.id, id)))
+        })
+        .collect();
+    let mut repeats = HashMap::new();
+    if asked.is_empty() {
+        return Ok(repeats);
+    }
+    let keys: Vec<_> = asked.iter().map(|(_, key)| *key).collect();
+    for (key, row) in turn.batch().find_repeats(&keys).await? {
+        if let Some((place, _)) = asked.get(key) {
+            let sender = jobs[*place].message.sender.clone();
+            repeats.insert(*place, Arc::new(Message::of(row, sender)));
+        }
+    }
+    Ok(repeats)
+}

@@ -1,0 +1,104 @@
+//! What REST was handed by the service, and what every request brings along with it.
+
+use std::{net::IpAddr, pin::Pin, sync::Arc};
+
+use poem::{FromRequest, Request, RequestBody, Result, http::header};
+
+use crate::{
+    chat::{Actor, Domain},
+    origin::{AllowedHosts, AllowedOrigins, Approach, TrustedProxies},
+    rest::problem::Problem,
+};
+
+/// Everything that the endpoints of REST need; made once, by the service.
+pub struct Edge {
+    /// What the operations do.
+    pub domain: Arc<Domain>,
+    /// Whose word on the client's address, scheme and host is taken.
+    pub proxies: TrustedProxies,
+    /// Which sites' pages may call.
+    pub origins: AllowedOrigins,
+    /// Which hosts we answer for.
+    pub hosts: AllowedHosts,
+    /// The largest body that is read.
+    pub body_bytes_max: usize,
+    /// Who may make accounts.
+    pub registration: Registration,
+    /// What `/readyz` asks.
+    pub checks: Vec<Check>,
+}
+
+/// Who may make accounts over REST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Staff.
+    Staff,
+    /// Nobody.
+    Closed,
+}
+
+/// The answer of a check: nothing, or what is wrong in words that may be shown.
+pub type Checked = Pin<Box<dyn Future<Output = std::result::Result<(), String>> + Send>>;
+
+/// Something that must be reachable for the service to be ready.
+pub struct Check {
+    /// As `/readyz` names it.
+    pub name: &'static str,
+    /// Asks it.
+    pub run: Box<dyn Fn() -> Checked + Send + Sync>,
+}
+
+/// What a request brings along: put there before its operation is called.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) actor: Option<Actor>,
+}
+
+impl Arrival {
+    pub(crate) fn of(request: &Request) -> std::result::Result<&Self, Problem> {
+        // Always there: `Resource` puts it in before it calls an operation.
+        request.extensions().get().ok_or_else(Problem::fault)
+    }
+}
+
+/// Somebody who need not have signed in.
+pub(crate) struct Visitor {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) actor: Option<Actor>,
+    pub(crate) approach: Approach,
+    /// The user agent, cut to what a list of sessions can show.
+    pub(crate) client: String,
+}
+
+/// A user agent longer than this says nothing more to its reader.
+const CLIENT_CHARS_MAX: usize = 200;
+
+impl Visitor {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.approach.client
+    }
+}
+
+impl<'a> FromRequest<'a> for Visitor {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        let Arrival { edge, actor } = Arrival::of(request)?.clone();
+        let approach = edge.proxies.approach(request);
+        let agent = request
+            .headers()
+            .get(header::USER_AGENT)
+            .map(|agent| agent.as_bytes());
+        let client = String::from_utf8_lossy(agent.unwrap_or_default())
+            .chars()
+            .take(CLIENT_CHARS_MAX)
+            .collect();
+        Ok(Self {
+            edge,
+            actor,
+            approach,
+            client,
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! What happened in a chat, as the chat dialect tells it; REST's events and the bridge tell it alike.
+
+use entity::Role;
+use serde::Serialize;
+
+use crate::{
+    chat::{ChatEvent, What},
+    view::{ChatHeadView, MessageView, ProfileView},
+};
+
+/// An event's frame. `seq` is the event's own number: clients keep it for `since`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventView<'a> {
+    /// Somebody said something.
+    Message {
+        /// Equal to `data.seq`.
+        seq: i64,
+        /// The message.
+        data: MessageView<'a>,
+        /// On the sender's own connections only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_id: Option<&'a str>,
+    },
+    /// A message's text was changed.
+    MessageEdited {
+        /// The change's own number.
+        seq: i64,
+        /// Which.
+        message_id: i64,
+        /// In its latest state.
+        data: MessageView<'a>,
+    },
+    /// A message was deleted.
+    MessageDeleted {
+        /// The change's own number.
+        seq: i64,
+        /// Which.
+        message_id: i64,
+        /// In its latest state.
+        data: MessageView<'a>,
+    },
+    /// Somebody reacted.
+    ReactionAdded(ReactionView<'a>),
+    /// Somebody took a reaction back.
+    ReactionRemoved(ReactionView<'a>),
+    /// Somebody became a member.
+    MemberJoined(MembershipView<'a>),
+    /// Somebody left or was removed.
+    MemberLeft(MembershipView<'a>),
+    /// Somebody's role changed.
+    MemberChanged(MembershipView<'a>),
+    /// The chat's name or privacy changed.
+    ChatUpdated {
+        /// The change's own number.
+        seq: i64,
+        /// What is the same for every member.
+        data: ChatHeadView<'a>,
+    },
+    /// The chat was deleted for all.
+    ChatDeleted {
+        /// The change's own number.
+        seq: i64,
+        /// What it was.
+        data: ChatHeadView<'a>,
+    },
+    /// Somebody types, or stopped.
+    Typing {
+        /// Who.
+        user_id: i64,
+        /// Who.
+        username: &'a str,
+        /// Whether.
+        is_typing: bool,
+    },
+    /// How far somebody has read.
+    MessagesRead {
+        /// Who.
+        user_id: i64,
+        /// Who.
+        username: &'a str,
+        /// The newest message at or before `last_read_seq`, where there is one.
+        last_read_message_id: Option<i64>,
+        /// Never goes back.
+        last_read_seq: i64,
+    },
+}
+
+/// A reaction that was put or taken back.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ReactionView<'a> {
+    /// The change's own number.
+    pub seq: i64,
+    /// Which message.
+    pub message_id: i64,
+    /// Who.
+    pub user_id: i64,
+    /// Who.
+    pub username: &'a str,
+    /// Which.
+    pub emoji: &'a str,
+}
+
+/// A member who came, went or changed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MembershipView<'a> {
+    /// The change's own number.
+    pub seq: i64,
+    /// Who.
+    pub user: ProfileView<'a>,
+    /// `banned` where removed by another.
+    pub role: Role,
+    /// The id of who did it.
+    pub by: i64,
+}
+
+impl<'a> From<&'a ChatEvent> for EventView<'a> {
+    /// As everybody but the sender sees it: without the sender's own key.
+    fn from(event: &'a ChatEvent) -> Self {
+        let by = event.by.0;
+        // Durable events always have a number; the others' arms don't ask for it.
+        let seq = event.seq.map_or(0, |seq| seq.0);
+        let membership = |user, role| MembershipView {
+            seq,
+            user,
+            role,
+            by,
+        };
+        match &event.what {
+            What::Sent(message) => Self::Message {
+                seq,
+                data: message.as_ref().into(),
+                client_id: None,
+            },
+            What::Edited(message) => Self::MessageEdited {
+                seq,
+                message_id: message.id.0,
+                data: message.as_ref().into(),
+            },
+            What::Deleted(message) => Self::MessageDeleted {
+                seq,
+                message_id: message.id.0,
+                data: message.as_ref().into(),
+            },
+            What::ReactionAdded {
+                message,
+                user,
+                emoji,
+            } => Self::ReactionAdded(ReactionView {
+                seq,
+                message_id: message.0,
+                user_id: user.id.0,
+                username: &user.username,
+                emoji,
+            }),
+            What::ReactionRemoved {
+                message,
+                user,
+                emoji,
+            } => Self::ReactionRemoved(ReactionView {
+                seq,
+                message_id: message.0,
+                user_id: user.id.0,
+                username: &user.username,
+                emoji,
+            }),
+            What::MemberJoined { user, role } => {
+                Self::MemberJoined(membership(user.as_ref().into(), *role))
+            }
+            What::MemberLeft { user, role } => {
+                Self::MemberLeft(membership(user.as_ref().into(), *role))
+            }
+            What::MemberChanged { user, role } => {
+                Self::MemberChanged(membership(user.as_ref().into(), *role))
+            }
+            What::ChatUpdated(head) => Self::ChatUpdated {
+                seq,
+                data: head.into(),
+            },
+            What::ChatDeleted(head) => Self::ChatDeleted {
+                seq,
+                data: head.into(),
+            },
+            What::Typing { user, is_typing } => Self::Typing {
+                user_id: user.id.0,
+                username: &user.username,
+                is_typing: *is_typing,
+            },
+            What::Read {
+                user,
+                last_read_message,
+                last_read_seq,
+            } => Self::MessagesRead {
+                user_id: user.id.0,
+                username: &user.username,
+                last_read_message_id: last_read_message.map(|id| id.0),
+                last_read_seq: last_read_seq.0,
+            },
+        }
+    }
+}
+
+impl<'a> EventView<'a> {
+    /// The same as the sender of its message sees it: with the key that they gave it.
+    pub fn for_sender(event: &'a ChatEvent) -> Self {
+        match (Self::from(event), &event.what) {
+            (Self::Message { seq, data, .. }, What::Sent(message)) => Self::Message {
+                seq,
+                data,
+                client_id: message.client_id.as_deref(),
+            },
+            (view, _) => view,
+        }
+    }
+}
