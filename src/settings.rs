@@ -5,6 +5,7 @@
 //! One entry here is all that a setting needs: the flag, the variable, the help and the checks of
 //! README's table follow from it. Rooms are handed values; only `service.rs` and `cli/` read this.
 
+pub mod descriptors;
 pub mod environment;
 mod groups;
 mod kinds;
