@@ -5,6 +5,7 @@ pub mod chat;
 pub mod cli;
 pub mod data_dir;
 pub mod hub;
+pub mod layer;
 pub mod lease;
 pub mod logging;
 pub mod origin;

@@ -79,6 +79,8 @@ pub struct Entered {
     pub role: Role,
     /// The chat's counter when it was read.
     pub last_seq: Seq,
+    /// Only numbers above it are shown to the member.
+    pub visible_above: Seq,
     /// Others' messages after what the member has read, counted to 1000.
     pub unread_count: u64,
 }
@@ -125,6 +127,7 @@ impl Chats {
             head: Arc::new(head(&standing.row.chat)),
             role: standing.role,
             last_seq: standing.row.chat.last_seq,
+            visible_above: standing.visible_above(),
             unread_count,
         })
     }

@@ -55,3 +55,10 @@ pub struct Domain {
     /// Pages of messages and what happened since.
     pub history: History,
 }
+
+impl Domain {
+    /// The database's clock.
+    pub fn now(&self) -> entity::Time {
+        crate::store::database_time()
+    }
+}

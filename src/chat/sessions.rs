@@ -177,6 +177,12 @@ impl Sessions {
         unimplemented!()
     }
 
+    /// Learns what ended on other nodes since a moment.
+    pub async fn sweep(&self, since: Time) -> Result<(), ChatError> {
+        let _ = since;
+        unimplemented!()
+    }
+
     /// Changes one's own password: all sessions end, a new one begins.
     pub async fn change_password(
         &self,

@@ -1,8 +1,81 @@
-//! The hub: after the commit, and before the sockets.
+//! The hub: after the commit, and before the sockets. It puts events in order and hands frames to connections.
+//!
+//! Not here: sockets and dialects (`ws`), rules (`chat`), how nodes talk (`layer`).
 
+mod bridge;
+mod delivery;
 mod frame;
+#[allow(
+    clippy::module_inception,
+    reason = "the hub of one chat, in the room of all hubs"
+)]
+mod hub;
+mod hubs;
+mod publish;
 mod queue;
+mod sweep;
+mod typing;
 
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use delivery::{Audience, CHAT_DELETED, Encode, NOT_A_MEMBER, Seat, Voice};
 pub use frame::SharedFrame;
+pub use hub::Hub;
+pub use hubs::{Hubs, REPLAY_MAX, Replayed, Seated};
 pub use queue::{Close, Queue, QueueLimits, QueueTotal};
 pub(crate) use queue::{Turn, Written};
+
+use crate::{
+    chat::Domain,
+    layer::{ChannelLayer, LayerError},
+};
+
+/// The hubs' own tasks: to and from the channel layer, and the sweep.
+#[derive(Debug)]
+pub struct HubTasks {
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Begins without a chat. The domain's writer publishes to these hubs.
+pub async fn start(layer: Arc<dyn ChannelLayer>) -> Result<(Arc<Hubs>, HubTasks), LayerError> {
+    let node = layer.new_channel().await?;
+    let (hubs, todo) = Hubs::new(layer);
+    let running = HubTasks {
+        shutdown: CancellationToken::new(),
+        tasks: hubs.tasks.clone(),
+    };
+    running.tasks.spawn(publish::send(
+        hubs.clone(),
+        node.clone(),
+        todo,
+        running.shutdown.clone(),
+    ));
+    running.tasks.spawn(publish::receive(
+        hubs.clone(),
+        node,
+        running.shutdown.clone(),
+    ));
+    Ok((hubs, running))
+}
+
+impl HubTasks {
+    /// Hands the hubs the domain that publishes to them, and begins to sweep.
+    pub fn attach(&self, hubs: &Arc<Hubs>, domain: &Arc<Domain>) {
+        hubs.attach(domain.clone());
+        self.tasks.spawn(sweep::run(
+            hubs.clone(),
+            domain.clone(),
+            self.shutdown.clone(),
+        ));
+    }
+
+    /// Ends the tasks, and waits for them.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

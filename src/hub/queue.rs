@@ -264,6 +264,11 @@ impl Queue {
         .await
     }
 
+    /// Drops what the hub pushed and isn't being written yet: a replay tells it again.
+    pub fn forget_pushed(&self) {
+        self.drop_frames(&mut self.state.lock(), |_| true);
+    }
+
     /// From now on what the hub pushed is written: the consumer is connected.
     pub fn open(&self) {
         let mut state = self.state.lock();

@@ -1,0 +1,387 @@
+//! All hubs of the node: who enters a chat finds its hub here, and what is committed or heard goes to it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use entity::{ChatId, Seq};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::{
+    Close, Queue, Seat, SharedFrame,
+    hub::{Delivery, Hub, Next},
+    publish::LayerWork,
+};
+use crate::{
+    chat::{Actor, ChatError, ChatEvent, ConnectionId, Domain, Entered, Publish, What},
+    layer::ChannelLayer,
+};
+
+const SHARDS: usize = 64;
+/// What may wait for the channel layer. Beyond it hints are lost, and the other nodes' sweep finds what they told.
+const LAYER_WORK_MAX: usize = 65_536;
+/// Events read at once while a gap is repaired or a connection resumes.
+const PAGE: u64 = 100;
+/// Events of one replay; then the client asks on.
+pub const REPLAY_MAX: usize = 1000;
+/// A hub without connections is kept so long: who was cut off comes back to it.
+pub(super) const KEPT_EMPTY: Duration = Duration::from_secs(30);
+
+/// The hubs of the node's chats.
+pub struct Hubs {
+    shards: Vec<Mutex<HashMap<ChatId, Arc<Hub>>>>,
+    domain: OnceLock<Arc<Domain>>,
+    pub(super) layer: Arc<dyn ChannelLayer>,
+    pub(super) work: mpsc::Sender<LayerWork>,
+    pub(super) tasks: TaskTracker,
+}
+
+/// A connection's place in a chat. Dropped, it is given up.
+#[must_use]
+pub struct Seated {
+    hubs: Arc<Hubs>,
+    hub: Arc<Hub>,
+    seat: Seat,
+}
+
+/// How a replay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The number asked for.
+    pub since: Seq,
+    /// The last number told.
+    pub seq: Seq,
+    /// More happened: nothing numbered follows until the client asks on.
+    pub has_more: bool,
+    /// `since` was above the chat's last number.
+    pub reset: bool,
+}
+
+impl Hubs {
+    /// No hubs yet. What goes to the layer comes out of the receiver, for `LayerWork`'s task.
+    pub(super) fn new(layer: Arc<dyn ChannelLayer>) -> (Arc<Hubs>, mpsc::Receiver<LayerWork>) {
+        let (work, todo) = mpsc::channel(LAYER_WORK_MAX);
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let hubs = Hubs {
+            shards,
+            domain: OnceLock::new(),
+            layer,
+            work,
+            tasks: TaskTracker::new(),
+        };
+        (Arc::new(hubs), todo)
+    }
+
+    /// The domain, from which gaps are repaired; told once, as it is built on these hubs.
+    pub fn attach(&self, domain: Arc<Domain>) {
+        let _ = self.domain.set(domain);
+    }
+
+    pub(super) fn domain(&self) -> Option<&Arc<Domain>> {
+        self.domain.get()
+    }
+
+    /// A member enters a chat: its hub, which stands somewhere, and what the connection needs to know.
+    pub async fn enter(
+        self: &Arc<Self>,
+        actor: &Actor,
+        chat: ChatId,
+    ) -> Result<(Arc<Hub>, Entered), ChatError> {
+        let domain = self.domain().ok_or(ChatError::Unavailable)?;
+        // First the hub, then the question where the chat stands: what is committed in between waits in the hub.
+        let hub = self.find_or_make(chat);
+        let entered = domain.chats.enter(actor, chat).await?;
+        if hub.begin(&entered.head, entered.last_seq) == Delivery::Gap {
+            self.repair(&hub);
+        }
+        Ok((hub, entered))
+    }
+
+    /// Seats a connection where the chat stands. `greet` is told the number from which on it hears everything.
+    pub fn seat(
+        self: &Arc<Self>,
+        hub: Arc<Hub>,
+        seat: Seat,
+        greet: impl FnOnce(Seq) -> Option<SharedFrame>,
+    ) -> Seated {
+        hub.seat(seat.clone(), greet);
+        Seated {
+            hubs: self.clone(),
+            hub,
+            seat,
+        }
+    }
+
+    /// A place in a chat for a connection that isn't seated yet: it hears nothing before it resumes.
+    pub fn stand(self: &Arc<Self>, hub: Arc<Hub>, seat: Seat) -> Seated {
+        Seated {
+            hubs: self.clone(),
+            hub,
+            seat,
+        }
+    }
+
+    pub(super) fn find(&self, chat: ChatId) -> Option<Arc<Hub>> {
+        self.shard(chat).lock().get(&chat).cloned()
+    }
+
+    fn find_or_make(&self, chat: ChatId) -> Arc<Hub> {
+        let hub = self
+            .shard(chat)
+            .lock()
+            .entry(chat)
+            .or_insert_with(|| Arc::new(Hub::new(chat)))
+            .clone();
+        self.join(&hub);
+        hub
+    }
+
+    /// Asks to hear of the chat from the other nodes.
+    pub(super) fn join(&self, hub: &Hub) {
+        if hub.wants_to_join() {
+            hub.set_joined(self.work.try_send(LayerWork::Join(hub.chat())).is_ok());
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Hub>> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Forgets hubs that nobody has used for a while.
+    pub(super) fn forget_empty(&self) {
+        let Some(before) = Instant::now().checked_sub(KEPT_EMPTY) else {
+            return;
+        };
+        for shard in &self.shards {
+            shard.lock().retain(|chat, hub| {
+                // Whoever enters or sits here holds the hub too, and finds it only under this lock.
+                let ends = Arc::strong_count(hub) == 1 && hub.is_empty_since(before);
+                if ends && self.work.try_send(LayerWork::Leave(*chat)).is_err() {
+                    debug!(chat = %chat, "chat {chat}: stays in its group of the channel layer");
+                }
+                !ends
+            });
+        }
+    }
+
+    fn shard(&self, chat: ChatId) -> &Mutex<HashMap<ChatId, Arc<Hub>>> {
+        &self.shards[(chat.0 as usize) % SHARDS]
+    }
+
+    /// Hands an event to its chat's hub, if there is one.
+    pub(super) fn deliver(self: &Arc<Self>, event: &Arc<ChatEvent>) {
+        let Some(hub) = self.find(event.chat) else {
+            return;
+        };
+        if hub.deliver(event) == Delivery::Gap {
+            self.repair(&hub);
+        }
+    }
+
+    /// Reads what a hub has missed from the database. One repair a hub at a time.
+    pub(super) fn repair(self: &Arc<Self>, hub: &Arc<Hub>) {
+        if hub.begin_repair() {
+            let (hubs, hub) = (self.clone(), hub.clone());
+            self.tasks.spawn(async move {
+                hubs.read_back(&hub).await;
+                if hub.end_repair() == Delivery::Gap {
+                    debug!(chat = %hub.chat(), "chat {}: a number is not there yet, the sweep looks again", hub.chat());
+                }
+            });
+        }
+    }
+
+    async fn read_back(self: &Arc<Self>, hub: &Arc<Hub>) {
+        let (Some(domain), chat) = (self.domain(), hub.chat()) else {
+            return;
+        };
+        loop {
+            let (Some(head), Some(since)) = (hub.head(), hub.delivered()) else {
+                return;
+            };
+            let events = match domain.history.events(&head, since, PAGE).await {
+                Ok(events) => events,
+                Err(error) => {
+                    warn!(chat = %chat, "chat {chat}: can't read what was lost: {error}");
+                    return;
+                }
+            };
+            if events.is_empty() {
+                return;
+            }
+            let lost = events.len();
+            debug!(chat = %chat, lost, "chat {chat}: {lost} events were lost on the way, read back");
+            for event in &events {
+                hub.deliver(event);
+            }
+        }
+    }
+}
+
+impl Publish for Hubs {
+    fn publish(&self, events: Vec<Arc<ChatEvent>>) {
+        let share = self.layer.has_others();
+        for event in events {
+            if let Some(hub) = self.find(event.chat)
+                && hub.deliver(&event) == Delivery::Gap
+                && self.work.try_send(LayerWork::Repair(event.chat)).is_err()
+            {
+                debug!(chat = %event.chat, "chat {}: the sweep will repair it", event.chat);
+            }
+            if share && self.work.try_send(LayerWork::Send(event.clone())).is_err() {
+                warn!(chat = %event.chat, "chat {}: the channel layer is behind, a hint is lost", event.chat);
+            }
+        }
+    }
+}
+
+impl Seated {
+    /// The chat's hub.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Tells the chat that this connection's user types, or stopped, where that is news.
+    pub fn types(&self, actor: &Actor, is_typing: bool) {
+        if self.hub.types(self.seat.connection, &actor.user, is_typing) {
+            self.hubs.tell_typing(
+                &self.hub,
+                actor.user.clone(),
+                is_typing,
+                Some(self.seat.connection),
+            );
+        }
+    }
+
+    /// Whether it hears the chat: not while it resumes, nor once its membership has ended.
+    pub fn is_live(&self) -> bool {
+        self.hub.is_seated(self.seat.connection)
+    }
+
+    /// Replays what happened after `since`, as fast as the client reads, then sits down where the hub stands. `end`
+    /// makes the frame that follows the replay and goes before everything live. `entered` was read for this replay:
+    /// endings of the membership before that are history.
+    pub async fn replay(
+        &self,
+        entered: &Entered,
+        since: Seq,
+        end: impl Fn(Replayed) -> Option<SharedFrame>,
+    ) -> Result<Replayed, Close> {
+        let queue = &self.seat.queue;
+        let mut replayed = Replayed {
+            since,
+            seq: since,
+            has_more: false,
+            reset: false,
+        };
+        self.hub.leave(self.seat.connection);
+        // What was pushed and not written yet comes with the replay.
+        queue.forget_pushed();
+        let stands = self.hub.delivered().unwrap_or(Seq(0)).max(entered.last_seq);
+        if since > stands {
+            replayed.reset = true;
+            self.hub.seat(self.seat.clone(), |_| end(replayed));
+            return Ok(replayed);
+        }
+        replayed.seq = since.max(entered.visible_above);
+        let mut told = 0;
+        loop {
+            let limit = (REPLAY_MAX - told).min(PAGE as usize);
+            if limit == 0 {
+                replayed.has_more = true;
+                return send(queue, end(replayed)).map(|()| replayed);
+            }
+            let live = |_| end(replayed);
+            let events = match self.hub.resume(replayed.seq, limit, &self.seat, live) {
+                Next::Live => return Ok(replayed),
+                Next::Events(events) => events,
+                Next::Unknown => self.read(entered, replayed.seq, limit as u64).await?,
+            };
+            let Some(last) = events.last().and_then(|event| event.seq) else {
+                // The hub is ahead of what could be read: its next number isn't there yet.
+                return Err(GONE);
+            };
+            for event in &events {
+                send(
+                    queue,
+                    (self.seat.voice.encode)(&entered.head, event, self.seat.audience(event)),
+                )?;
+                if let Some(close) = self
+                    .seat
+                    .end(event)
+                    .filter(|_| event.seq > Some(entered.last_seq))
+                {
+                    queue.close(close);
+                    return Err(close);
+                }
+            }
+            told += events.len();
+            replayed.seq = last;
+            queue.answered().await?;
+        }
+    }
+
+    async fn read(
+        &self,
+        entered: &Entered,
+        since: Seq,
+        limit: u64,
+    ) -> Result<Vec<Arc<ChatEvent>>, Close> {
+        let domain = self.hubs.domain().ok_or(GONE)?;
+        let events = domain.history.events(&entered.head, since, limit).await;
+        events.map_err(|error| {
+            let chat = self.hub.chat();
+            warn!(chat = %chat, "chat {chat}: a replay could not be read: {error}");
+            Close::new(1013, "Try again later")
+        })
+    }
+}
+
+const GONE: Close = Close::new(1012, "Try again");
+
+fn send(queue: &Queue, frame: Option<SharedFrame>) -> Result<(), Close> {
+    frame.map_or(Ok(()), |frame| queue.answer(frame))
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if let Some(user) = self.hub.leave(self.seat.connection) {
+            self.hubs.tell_typing(&self.hub, user, false, None);
+        }
+    }
+}
+
+impl Hubs {
+    /// Tells a chat that somebody types, or stopped.
+    pub(super) fn tell_typing(
+        &self,
+        hub: &Hub,
+        user: Arc<crate::chat::Profile>,
+        is_typing: bool,
+        origin: Option<ConnectionId>,
+    ) {
+        let what = What::Typing {
+            user: user.clone(),
+            is_typing,
+        };
+        let event = Arc::new(ChatEvent {
+            chat: hub.chat(),
+            seq: None,
+            by: user.id,
+            origin,
+            what,
+        });
+        hub.deliver(&event);
+        if self.layer.has_others() && self.work.try_send(LayerWork::Send(event)).is_err() {
+            debug!(chat = %hub.chat(), "chat {}: typing is not told to the other nodes", hub.chat());
+        }
+    }
+}

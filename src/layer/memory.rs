@@ -1,0 +1,131 @@
+//! The layer within one process. Nodes of one process that share a `MemoryLayer` hear each other.
+//!
+//! Bounded by: `CHANNEL_MESSAGES_MAX` for each channel; a full one loses what comes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+
+use super::{ChannelLayer, LayerError, LayerMessage, Layered};
+
+/// Messages that wait in one channel.
+const CHANNEL_MESSAGES_MAX: usize = 10_000;
+
+type Inbox = Arc<AsyncMutex<mpsc::Receiver<LayerMessage>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    channels: HashMap<String, (mpsc::Sender<LayerMessage>, Inbox)>,
+    groups: HashMap<String, HashSet<String>>,
+}
+
+/// `memory://`
+#[derive(Debug, Default)]
+pub struct MemoryLayer {
+    state: Mutex<State>,
+    next: AtomicU64,
+}
+
+impl MemoryLayer {
+    fn put(&self, channel: &str, message: LayerMessage) -> Result<(), LayerError> {
+        let sender = self
+            .state
+            .lock()
+            .channels
+            .get(channel)
+            .map(|(sender, _)| sender.clone());
+        let sender = sender.ok_or_else(|| LayerError::Name(channel.to_owned()))?;
+        sender.try_send(message).map_err(|_| LayerError::Full)
+    }
+}
+
+impl ChannelLayer for MemoryLayer {
+    fn new_channel(&self) -> Layered<'_, String> {
+        let name = format!(
+            "specific.inmemory!{}",
+            self.next.fetch_add(1, Ordering::Relaxed)
+        );
+        let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES_MAX);
+        let inbox = Arc::new(AsyncMutex::new(receiver));
+        self.state
+            .lock()
+            .channels
+            .insert(name.clone(), (sender, inbox));
+        Box::pin(async move { Ok(name) })
+    }
+
+    fn group_add<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
+        self.state
+            .lock()
+            .groups
+            .entry(group.to_owned())
+            .or_default()
+            .insert(channel.to_owned());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn group_discard<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
+        let mut state = self.state.lock();
+        if let Some(channels) = state.groups.get_mut(group) {
+            channels.remove(channel);
+            if channels.is_empty() {
+                state.groups.remove(group);
+            }
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn group_send<'a>(&'a self, group: &'a str, message: LayerMessage) -> Layered<'a, ()> {
+        let channels: Vec<String> = self
+            .state
+            .lock()
+            .groups
+            .get(group)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        // As upstream's: a full channel misses it, the others don't.
+        let full = channels
+            .iter()
+            .filter(|channel| self.put(channel, message.clone()).is_err())
+            .count();
+        Box::pin(async move {
+            if full == 0 {
+                Ok(())
+            } else {
+                Err(LayerError::Full)
+            }
+        })
+    }
+
+    fn send<'a>(&'a self, channel: &'a str, message: LayerMessage) -> Layered<'a, ()> {
+        let sent = self.put(channel, message);
+        Box::pin(async move { sent })
+    }
+
+    fn receive<'a>(&'a self, channel: &'a str) -> Layered<'a, LayerMessage> {
+        let inbox = self
+            .state
+            .lock()
+            .channels
+            .get(channel)
+            .map(|(_, inbox)| inbox.clone());
+        Box::pin(async move {
+            let inbox = inbox.ok_or_else(|| LayerError::Name(channel.to_owned()))?;
+            let message = inbox.lock().await.recv().await;
+            message.ok_or_else(|| LayerError::Away("the channel is closed".to_owned()))
+        })
+    }
+
+    fn has_others(&self) -> bool {
+        self.state.lock().channels.len() > 1
+    }
+}
