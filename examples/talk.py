@@ -66,6 +66,7 @@ class WebSocket:
             if opcode == PING:
                 self.send(payload, PONG)
             elif opcode == CLOSE:
+                self.send(payload[:2], CLOSE)
                 code, reason = struct.unpack("!H", payload[:2])[0], payload[2:].decode()
                 print(f"closed: {code} {reason}", flush=True)
                 return
@@ -85,7 +86,7 @@ class Talk:
             if line.strip():
                 client_id = uuid.uuid4().hex
                 self.unheard.add(client_id)
-                self.send(type="message", text=line, client_id=client_id)
+                self.send(type="message", text=line.strip(), client_id=client_id)
         self.is_said = True
         self.send(type="ping")
 
