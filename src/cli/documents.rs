@@ -1,9 +1,15 @@
 //! `openapi` and `asyncapi`: the documents of the two edges, as the service also serves them.
 
 use super::{Outcome, print};
+use crate::rest;
 
 /// Every frame of the WebSocket protocols, as it is committed.
 pub const ASYNCAPI: &str = include_str!("../../openapi/asyncapi.yaml");
+
+pub(super) fn openapi() -> Outcome {
+    let (_json, yaml) = rest::document();
+    print(&yaml)
+}
 
 pub(super) fn asyncapi() -> Outcome {
     print(ASYNCAPI)
@@ -14,6 +20,7 @@ mod tests {
     use serde_yaml_ng::Value;
 
     use super::*;
+    use crate::ws::close;
 
     fn document() -> Value {
         serde_yaml_ng::from_str(ASYNCAPI).expect("YAML")
@@ -53,6 +60,45 @@ mod tests {
                 .flat_map(|part| schemas(document, part))
                 .collect(),
             None => vec![schema],
+        }
+    }
+
+    /// The codes of the chat dialect: 4000 is for rooms by name.
+    fn close_codes() -> impl Iterator<Item = &'static close::Row> {
+        let table = close::TABLE.iter();
+        table.filter(|row| row.close != close::NO_SUCH_ROOM)
+    }
+
+    #[test]
+    fn the_close_codes_are_told_as_the_code_has_them() {
+        let told: Vec<_> = document()["info"]["x-close-codes"]
+            .as_sequence()
+            .expect("codes")
+            .iter()
+            .map(|row| {
+                let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                let texts = (text("reason"), text("comes-back"), text("meaning"));
+                (row["code"].as_u64().unwrap_or_default(), texts)
+            })
+            .collect();
+        let known = close_codes().map(|row| {
+            let comes_back = match row.comes_back {
+                close::Return::AfterRandomWait => "after-random-wait",
+                close::Return::OnceMended => "once-mended",
+                close::Return::Never => "never",
+            };
+            let texts = [row.close.reason, comes_back, row.meaning].map(str::to_owned);
+            (u64::from(row.close.code), texts.into())
+        });
+        assert_eq!(told, known.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_readme_lists_the_close_codes() {
+        let readme = include_str!("../../README.md");
+        for row in close_codes() {
+            let line = format!("| {} | {} |", row.close.code, row.meaning);
+            assert!(readme.contains(&line), "README.md lacks {line}");
         }
     }
 

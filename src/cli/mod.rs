@@ -49,6 +49,8 @@ pub enum Command {
     Migrate(migrate::Migrate),
     /// Copy everything that is kept, while serving; the copy is a data directory to start on
     Backup(backup::Backup),
+    /// Print the OpenAPI document: REST
+    Openapi,
     /// Print the AsyncAPI document: every frame of the WebSocket protocols
     Asyncapi,
     /// Measure a server that speaks the chat dialect
@@ -102,6 +104,7 @@ pub async fn run(command: Command) -> Outcome {
     match command {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Backup(backup) => backup.run().await,
+        Command::Openapi => documents::openapi(),
         Command::Asyncapi => documents::asyncapi(),
         Command::Load(load) => tokio::task::spawn_blocking(|| load.run()).await?,
     }
