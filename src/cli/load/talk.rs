@@ -82,7 +82,8 @@ impl Talk {
     pub(super) fn new(target: &Target, chats: Vec<Chat>, manner: Manner) -> Rc<Self> {
         let senders = manner.senders * chats.len();
         // Dealt out to the first sender of every chat, then to the second, and so on.
-        let widths = |chat: usize| (chat..senders).step_by(senders / manner.senders.max(1));
+        let every = chats.len().max(1);
+        let widths = |chat: usize| (chat..senders).step_by(every);
         let rooms = chats.into_iter().enumerate().map(|(number, chat)| {
             Rc::new(Room::new(
                 chat,
