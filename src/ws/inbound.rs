@@ -25,8 +25,11 @@ pub(super) struct Inbound {
     /// Came from the socket and isn't parsed yet, from `parsed` on.
     ahead: Vec<u8>,
     parsed: usize,
+    /// Holds parts of a message, and perhaps whole ones: it takes more than it gives at once.
     parser: Option<Box<WebSocketContext>>,
     place: Place,
+    /// The parser was asked since the last bytes came, and had nothing whole.
+    is_drained: bool,
 }
 
 impl Inbound {
@@ -41,11 +44,12 @@ impl Inbound {
             self.ahead.drain(..take(&mut self.parsed));
         }
         self.ahead.extend_from_slice(bytes);
+        self.is_drained = false;
     }
 
     /// The next whole message, if its last byte is here; or which rule was broken.
     pub(super) fn next(&mut self, bytes_max: usize) -> Result<Option<Message>, Close> {
-        if self.parsed == self.ahead.len() {
+        if self.parser.is_none() && self.parsed == self.ahead.len() {
             return Ok(None);
         }
         let parser = self.parser.get_or_insert_with(|| {
@@ -62,7 +66,10 @@ impl Inbound {
         };
         match parser.read(&mut source) {
             Ok(message) => Ok(Some(message)),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_drained = true;
+                Ok(None)
+            }
             Err(Error::Utf8(_)) => Err(close::NOT_UTF8),
             Err(Error::Capacity(_)) => Err(close::TOO_BIG),
             Err(_) => Err(close::PROTOCOL_ERROR),
@@ -74,9 +81,9 @@ impl Inbound {
         if self.parsed == self.ahead.len() {
             self.ahead = Vec::new();
             self.parsed = 0;
-            if self.place.is_between_messages() {
-                self.parser = None;
-            }
+        }
+        if self.is_drained && self.place.is_between_messages() {
+            self.parser = None;
         }
     }
 }
@@ -236,11 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_parser_has_taken_but_not_given_yet_is_not_thrown_away_while_the_task_sleeps() {
+        let mut inbound = Inbound::default();
+        inbound.feed(&[frame(0x81, b"one"), frame(0x81, b"two")].concat());
+        for word in ["one", "two"] {
+            let message = inbound.next(1000).unwrap();
+            assert_eq!(message.map(|it| it.to_string()).as_deref(), Some(word));
+            inbound.rest();
+        }
+        assert!(inbound.next(1000).unwrap().is_none());
+    }
+
+    #[test]
     fn a_connection_that_sent_much_keeps_nothing_of_it() {
         let mut inbound = Inbound::default();
         inbound.feed(&frame(0x81, &[b'x'; 60_000]));
         assert!(!inbound.has_room());
         assert!(inbound.next(65_536).unwrap().is_some());
+        assert!(inbound.next(65_536).unwrap().is_none());
         inbound.rest();
         assert!(inbound.parser.is_none() && inbound.ahead.capacity() == 0);
     }

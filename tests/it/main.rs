@@ -1,1 +1,5 @@
 //! Integration tests.
+
+mod connections;
+mod rfc6455;
+mod wire;
