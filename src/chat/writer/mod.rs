@@ -11,6 +11,8 @@ mod marks;
 mod operation;
 mod queue;
 mod sends;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

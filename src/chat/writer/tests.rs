@@ -1,0 +1,378 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use entity::{ChatKind, ContentType, Role, Seq, UserId, message};
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder,
+};
+
+use super::*;
+use crate::{
+    chat::{Profile, Text, What},
+    store::{NewChatRow, StoreOptions, database_time},
+};
+
+/// What the writer has published.
+#[derive(Default)]
+struct Heard(Mutex<Vec<Arc<ChatEvent>>>);
+
+impl Publish for Heard {
+    fn publish(&self, events: Vec<Arc<ChatEvent>>) {
+        self.0.lock().extend(events);
+    }
+}
+
+struct Desktop {
+    store: Store,
+    writer: Writer,
+    heard: Arc<Heard>,
+    anna: Arc<Profile>,
+    chats: Vec<ChatId>,
+    _folder: tempfile::TempDir,
+}
+
+impl Desktop {
+    async fn open(chats: usize, commit: Commit) -> Desktop {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!(
+            "sqlite://{}?mode=rwc",
+            folder.path().join("test.db").display()
+        );
+        let options = StoreOptions {
+            url,
+            readers: 2,
+            acquire_timeout: Duration::from_secs(5),
+        };
+        let store = Store::open(&options).await.unwrap();
+        Migrator::up(store.write(), None).await.unwrap();
+        let now = database_time();
+        let anna = entity::user::ActiveModel {
+            username: Set("anna".into()),
+            password: Set(String::new()),
+            email: Set(String::new()),
+            first_name: Set(String::new()),
+            last_name: Set(String::new()),
+            is_staff: Set(false),
+            is_active: Set(true),
+            date_joined: Set(now),
+            changed_at: Set(now),
+            ..Default::default()
+        };
+        let anna = anna.insert(store.write()).await.unwrap();
+        let profile = Profile {
+            id: anna.id,
+            username: anna.username,
+            first_name: String::new(),
+            last_name: String::new(),
+        };
+        let mut made = Vec::new();
+        for _ in 0..chats {
+            let row = NewChatRow {
+                kind: ChatKind::Group,
+                name: Some("trip".into()),
+                room: None,
+                pair_key: None,
+                support_user_id: None,
+                created_by: anna.id,
+                created_at: now,
+                is_private: false,
+                members: vec![(anna.id, Role::Owner)],
+            };
+            made.push(store.create_chat(row).await.unwrap().id);
+        }
+        let people = Arc::new(People::new(store.clone()));
+        let heard = Arc::new(Heard::default());
+        let writer = Writer::start(store.clone(), commit, people, heard.clone());
+        Desktop {
+            store,
+            writer,
+            heard,
+            anna: Arc::new(profile),
+            chats: made,
+            _folder: folder,
+        }
+    }
+
+    async fn send(
+        &self,
+        chat: ChatId,
+        text: &str,
+        client_id: Option<&str>,
+    ) -> Result<Sent, ChatError> {
+        let message = NewMessage {
+            chat,
+            text: Text::parse(text, 1000).unwrap(),
+            content_type: ContentType::Text,
+            client_id: client_id.map(str::to_owned),
+            reply_to: None,
+            sender: self.anna.clone(),
+            is_staff: false,
+            by: By {
+                user: self.anna.id,
+                connection: None,
+            },
+        };
+        self.writer.append(message, Ok(Slot::free())).await
+    }
+
+    async fn rows(&self, chat: ChatId) -> Vec<message::Model> {
+        use sea_orm::{ColumnTrait, QueryFilter};
+        let rows = message::Entity::find().filter(message::Column::ChatId.eq(chat));
+        rows.order_by_asc(message::Column::Seq)
+            .all(self.store.read())
+            .await
+            .unwrap()
+    }
+
+    /// Every acknowledged text is there once, the numbers have no gap, and what was told is what is there.
+    async fn check(&self, acknowledged: &[String]) {
+        let mut texts = Vec::new();
+        let mut ids = Vec::new();
+        for chat in &self.chats {
+            let rows = self.rows(*chat).await;
+            let seqs: Vec<i64> = rows.iter().map(|row| row.seq.0).collect();
+            assert_eq!(
+                seqs,
+                (1..=seqs.len() as i64).collect::<Vec<_>>(),
+                "chat {chat}"
+            );
+            assert!(
+                rows.is_sorted_by_key(|row| row.timestamp),
+                "chat {chat}: time went back"
+            );
+            let head = self.store.find_chat(*chat).await.unwrap().unwrap();
+            assert_eq!(
+                (head.last_seq, head.message_count),
+                (Seq(seqs.len() as i64), seqs.len() as i64)
+            );
+            let told: Vec<(i64, i64)> = self
+                .heard
+                .0
+                .lock()
+                .iter()
+                .filter(|event| event.chat == *chat)
+                .filter_map(|event| match &event.what {
+                    What::Sent(message) => Some((event.seq?.0, message.id.0)),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(
+                told,
+                rows.iter()
+                    .map(|row| (row.seq.0, row.id.0))
+                    .collect::<Vec<_>>(),
+                "chat {chat}"
+            );
+            texts.extend(rows.iter().map(|row| row.text.clone()));
+            ids.extend(rows.into_iter().map(|row| row.id));
+        }
+        let mut expected = acknowledged.to_vec();
+        expected.sort();
+        texts.sort();
+        assert_eq!(texts, expected);
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), texts.len());
+    }
+}
+
+/// Sends from many tasks at once; the texts that were acknowledged.
+async fn storm(desktop: &Arc<Desktop>, senders: usize, each: usize) -> Vec<String> {
+    let tasks: Vec<_> = (0..senders)
+        .map(|sender| {
+            let desktop = desktop.clone();
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for number in 0..each {
+                    let chat = desktop.chats[(sender + number) % desktop.chats.len()];
+                    let text = format!("{sender}/{number}");
+                    let sent = desktop.send(chat, &text, None).await.unwrap();
+                    assert!(!sent.repeat);
+                    assert_eq!(sent.message.text, text);
+                    acknowledged.push(text);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let mut acknowledged = Vec::new();
+    for task in tasks {
+        acknowledged.extend(task.await.unwrap());
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_at_once_is_committed_in_groups_and_told_in_order() {
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = commits.clone();
+    let commit = Commit::new(move |transaction| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Box::pin(transaction.commit())
+    });
+    let desktop = Arc::new(Desktop::open(3, commit).await);
+    let acknowledged = storm(&desktop, 64, 10).await;
+    desktop.check(&acknowledged).await;
+    assert_eq!(acknowledged.len(), 640);
+    let commits = commits.load(Ordering::Relaxed);
+    assert!(
+        commits < 320,
+        "{commits} commits for 640 messages of 64 senders"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_at_commit_neither_loses_nor_doubles_messages_without_client_ids() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let number = Arc::new(AtomicUsize::new(seed as usize % 1000));
+    let commit = Commit::new(move |transaction| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let cut = || DbErr::Conn(sea_orm::RuntimeErr::Internal("cut at COMMIT".into()));
+        Box::pin(async move {
+            match number % 5 {
+                // The commit happens, its answer is lost.
+                0 | 3 => {
+                    transaction.commit().await?;
+                    Err(cut())
+                }
+                // The commit never arrives.
+                1 => {
+                    transaction.rollback().await?;
+                    Err(cut())
+                }
+                _ => transaction.commit().await,
+            }
+        })
+    });
+    let desktop = Arc::new(Desktop::open(4, commit).await);
+    let acknowledged = storm(&desktop, 32, 20).await;
+    assert_eq!(acknowledged.len(), 640);
+    desktop.check(&acknowledged).await;
+}
+
+#[tokio::test]
+async fn one_bad_row_fails_alone() {
+    let desktop = Arc::new(Desktop::open(1, Commit::default()).await);
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON message WHEN NEW.text = 'poison' \
+                  BEGIN SELECT RAISE(ABORT, 'poison'); END";
+    desktop
+        .store
+        .write()
+        .execute_unprepared(poison)
+        .await
+        .unwrap();
+    let chat = desktop.chats[0];
+    let (before, bad, after) = tokio::join!(
+        desktop.send(chat, "before", None),
+        desktop.send(chat, "poison", None),
+        desktop.send(chat, "after", None)
+    );
+    assert!(matches!(bad, Err(ChatError::Store(_))), "{bad:?}");
+    assert!(before.is_ok() && after.is_ok());
+    desktop.check(&["before".into(), "after".into()]).await;
+}
+
+#[tokio::test]
+async fn a_repeated_client_id_gives_the_first_message_within_a_batch_and_later() {
+    let desktop = Arc::new(Desktop::open(2, Commit::default()).await);
+    let [here, there] = desktop.chats[..] else {
+        panic!("two chats")
+    };
+    let (first, second) = tokio::join!(
+        desktop.send(here, "one", Some("k")),
+        desktop.send(here, "another", Some("k"))
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert!(!first.repeat && second.repeat);
+    assert_eq!(first.message, second.message);
+    let third = desktop.send(here, "one", Some("k")).await.unwrap();
+    assert!(third.repeat);
+    assert_eq!(third.message, first.message);
+    let elsewhere = desktop.send(there, "elsewhere", Some("k")).await.unwrap();
+    assert!(
+        !elsewhere.repeat,
+        "a client id is the chat's and sender's own"
+    );
+    desktop.check(&["one".into(), "elsewhere".into()]).await;
+}
+
+#[tokio::test]
+async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_slot_back() {
+    let desktop = Desktop::open(1, Commit::default()).await;
+    let chat = desktop.chats[0];
+    let first = desktop.send(chat, "one", Some("k")).await.unwrap();
+    let windows = crate::lease::Windows::<UserId>::new(1, Duration::from_secs(60));
+    let message = |chat, client_id: Option<&str>| NewMessage {
+        chat,
+        text: Text::parse("two", 1000).unwrap(),
+        content_type: ContentType::Text,
+        client_id: client_id.map(str::to_owned),
+        reply_to: None,
+        sender: desktop.anna.clone(),
+        is_staff: false,
+        by: By {
+            user: desktop.anna.id,
+            connection: None,
+        },
+    };
+    let over = OverLimit {
+        per_minute: 1,
+        retry_after: Duration::from_secs(7),
+    };
+    let repeat = desktop
+        .writer
+        .append(message(chat, Some("k")), Err(over))
+        .await
+        .unwrap();
+    assert_eq!((repeat.repeat, &repeat.message), (true, &first.message));
+    let refused = desktop
+        .writer
+        .append(message(chat, Some("new")), Err(over))
+        .await;
+    assert!(matches!(
+        refused,
+        Err(ChatError::TooManyMessages { per_minute: 1, .. })
+    ));
+
+    let nowhere = ChatId(999);
+    let slot = windows.take(&desktop.anna.id).unwrap();
+    let missing = desktop
+        .writer
+        .append(message(nowhere, None), Ok(slot))
+        .await;
+    assert!(matches!(missing, Err(ChatError::NotFound(_))));
+    let slot = windows
+        .take(&desktop.anna.id)
+        .expect("the failed send gave its slot back");
+    desktop
+        .writer
+        .append(message(chat, None), Ok(slot))
+        .await
+        .unwrap();
+    assert!(
+        windows.take(&desktop.anna.id).is_err(),
+        "an accepted send keeps it"
+    );
+    desktop.writer.stop().await;
+    assert!(matches!(
+        desktop.send(chat, "late", None).await,
+        Err(ChatError::Unavailable)
+    ));
+}
+
+#[tokio::test]
+async fn while_the_database_is_locked_nothing_is_acknowledged_and_then_everything_is() {
+    let desktop = Arc::new(Desktop::open(1, Commit::default()).await);
+    let chat = desktop.chats[0];
+    let lock = desktop.store.begin().await.unwrap();
+    let waiting = tokio::spawn({
+        let desktop = desktop.clone();
+        async move { desktop.send(chat, "patience", None).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    drop(lock);
+    assert!(waiting.await.unwrap().is_ok());
+    desktop.check(&["patience".into()]).await;
+}
