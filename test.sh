@@ -25,13 +25,6 @@ install_missing() {
 
 step "what is needed"
 install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs
-# The seed's own client runs in Node, with the browser's WebSocket: Node has one since 22, and
-# Debian packages one for older ones.
-export NODE_PATH="${NODE_PATH:+$NODE_PATH:}/usr/share/nodejs"
-if ! node -e 'if (typeof WebSocket === "undefined") require("ws")' 2>/dev/null; then
-  as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends node-ws
-fi
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
   rustup component add rustfmt clippy
 fi
