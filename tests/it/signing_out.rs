@@ -1,0 +1,248 @@
+//! A socket lives as long as its sign-in: however that ends, and whoever ends it.
+
+use serde_json::json;
+use tertulia::settings::SocketLife;
+
+use crate::support::{
+    Server,
+    binary::{Binary, typed_twice},
+    person::PASSWORD,
+    tokens, until,
+};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn signing_out_ends_that_sessions_sockets_and_tokens_and_no_others() {
+    let server = Server::start_with(|settings| {
+        settings.connections.connections_per_chat = tertulia::settings::ConnectionRule::Many;
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let laptop = anna.signs_in().await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut on_the_phone = anna.joins(&notes).await;
+    let mut on_the_laptop = laptop.joins(&notes).await;
+    anna.signs_out().await;
+    let close = on_the_phone.is_closed_at_last().await;
+    assert_eq!(close.code, 4001);
+    assert!(!close.reason.is_empty());
+    let problem = anna.get("/api/users/me/").await.expect(401);
+    assert_eq!(problem["code"], "token_not_valid");
+    assert_eq!(problem["messages"][0]["message"], "Token is invalid");
+    assert_eq!(
+        anna.tries_to_join(&notes)
+            .await
+            .err()
+            .map(|close| close.code),
+        Some(4001)
+    );
+    on_the_laptop.still_works().await;
+    laptop.get("/api/users/me/").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_can_be_ended_from_elsewhere() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let lost_phone = anna.signs_in().await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = lost_phone.joins(&notes).await;
+    let session = tokens::claims(&lost_phone.access)["sid"]
+        .as_str()
+        .map(str::to_owned);
+    let listed = anna.get("/api/sessions/").await.expect(200);
+    let listed = listed["results"].as_array().expect("the sessions");
+    assert_eq!(listed.len(), 2);
+    let session = session.expect("whose session a token is");
+    assert!(
+        listed.iter().any(|item| item["id"] == session.as_str()),
+        "{listed:?}"
+    );
+    anna.delete(&format!("/api/sessions/{session}/"))
+        .await
+        .expect(204);
+    assert_eq!(phone.is_closed_at_last().await.code, 4001);
+    lost_phone.get("/api/users/me/").await.expect(401);
+    anna.get("/api/users/me/").await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_ends_anothers_session() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    let claims = tokens::claims(&anna.access);
+    let session = claims["sid"].as_str().expect("a session");
+    boris
+        .delete(&format!("/api/sessions/{session}/"))
+        .await
+        .expect(404);
+    phone.still_works().await;
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_every_socket_and_token_of_before() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    let new = "another harbour 1988";
+    let wrong = json!({"old_password": "not it", "new_password": new});
+    let reply = anna.post("/api/users/me/password/", wrong).await;
+    assert!((400..500).contains(&reply.status), "{}", reply.status);
+    phone.still_works().await;
+    let body = json!({"old_password": PASSWORD, "new_password": new});
+    let reply = anna.post("/api/users/me/password/", body).await;
+    assert!(
+        (200..300).contains(&reply.status),
+        "{}: {}",
+        reply.status,
+        reply.text()
+    );
+    assert_eq!(phone.is_closed_at_last().await.code, 4001);
+    anna.get("/api/users/me/").await.expect(401);
+    let again = anna.signs_in_with(new).await;
+    again.joins(&notes).await.still_works().await;
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_out_at_once_and_can_not_come_back() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let operator = server.operator("operator").await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    let target = format!("/api/users/{}/", anna.id);
+    anna.patch(&target, json!({"is_staff": true}))
+        .await
+        .expect(403);
+    operator
+        .patch(&target, json!({"is_active": false}))
+        .await
+        .expect(200);
+    assert_eq!(phone.is_closed_at_last().await.code, 4001);
+    anna.get("/api/users/me/").await.expect(401);
+    assert_eq!(
+        anna.tries_to_join(&notes)
+            .await
+            .err()
+            .map(|close| close.code),
+        Some(4001)
+    );
+    let body = json!({"username": "anna", "password": PASSWORD});
+    let reply = anna.post("/api/token/", body).await.expect(401);
+    assert_eq!(
+        reply["detail"],
+        "No active account found with the given credentials"
+    );
+}
+
+#[tokio::test]
+async fn a_socket_outlives_its_access_token() {
+    let server = Server::start_with(|settings| {
+        settings.tokens.access_token_lifetime = Duration::from_secs(2);
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let anna = anna.signs_in().await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    until("the token to expire", || async {
+        (anna.get("/api/users/me/").await.status == 401).then_some(())
+    })
+    .await;
+    phone.says("still here").await;
+    assert_eq!(phone.next_message().await.text, "still here");
+}
+
+#[tokio::test]
+async fn where_the_setting_says_so_a_socket_ends_with_its_token_unless_it_brings_a_new_one() {
+    let server = Server::start_with(|settings| {
+        settings.tokens.access_token_lifetime = Duration::from_secs(3);
+        settings.tokens.expire_sockets = SocketLife::Token;
+        settings.connections.connections_per_chat = tertulia::settings::ConnectionRule::Many;
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let notes = anna.creates_group("notes", []).await;
+    let anna = anna.signs_in().await;
+    let mut forgetful = anna.joins(&notes).await;
+    let mut careful = anna.joins(&notes).await;
+    let mut claims = tokens::claims(&anna.access);
+    claims["exp"] = json!(claims["exp"].as_i64().expect("a moment") + 3600);
+    let renewed = tokens::signed(&claims, tokens::SECRET);
+    careful
+        .sends(json!({"type": "authenticate", "token": renewed}))
+        .await;
+    let answer = careful.hears("authenticated").await;
+    assert!(!answer["expires_at"].is_null(), "{answer}");
+    assert_eq!(forgetful.is_closed_at_last().await.code, 4001);
+    careful.still_works().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_another_users_or_none_renews_nothing() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    let wrong = [
+        json!(boris.access),
+        json!(tokens::forged(&anna.access)),
+        json!(tokens::expired(&anna.access)),
+        json!(anna.refresh),
+        json!("garbage"),
+        json!(7),
+        json!(null),
+    ];
+    for token in wrong {
+        phone
+            .sends(json!({"type": "authenticate", "token": token}))
+            .await;
+        phone.hears("error").await;
+    }
+    phone.says("who am I?").await;
+    assert_eq!(phone.next_message().await.shown["sender"]["id"], anna.id);
+    let fresh = anna.signs_in().await;
+    phone
+        .sends(json!({"type": "authenticate", "token": fresh.access}))
+        .await;
+    phone.hears("authenticated").await;
+}
+
+/// What the command line does to a user ends their sockets, though another process did it.
+async fn within_three_seconds(arguments: &[&str], input: &str) {
+    let binary = Binary::serves(&[]).await;
+    let [anna, boris] = binary.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut annas = anna.joins(&trip).await;
+    let mut boriss = boris.joins(&trip).await;
+    binary.does(arguments, input);
+    let began = Instant::now();
+    assert_eq!(annas.is_closed_at_last().await.code, 4001);
+    let took = began.elapsed();
+    // 3 s are promised; a machine that builds at the same time is given as much again.
+    assert!(took < Duration::from_secs(6), "{arguments:?} took {took:?}");
+    anna.get("/api/users/me/").await.expect(401);
+    boriss.still_works().await;
+}
+
+#[tokio::test]
+async fn a_password_set_on_the_command_line_ends_the_sockets() {
+    within_three_seconds(
+        &["user", "password", "anna"],
+        &typed_twice("a wholly new harbour"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_deactivation_on_the_command_line_ends_the_sockets() {
+    within_three_seconds(&["user", "deactivate", "anna"], "").await;
+}
+
+#[tokio::test]
+async fn a_sign_out_on_the_command_line_ends_the_sockets() {
+    within_three_seconds(&["user", "signout", "anna"], "").await;
+}

@@ -1,0 +1,144 @@
+//! Clients that read slowly or not at all cost their own connection only.
+
+use serde_json::json;
+
+use crate::support::{Close, Heard, Person, Phone, binary::Binary, within};
+
+/// The longest text that fits, at four bytes a character.
+fn long(number: usize) -> String {
+    let head = format!("{number} ");
+    let rest = 1000 - head.len();
+    head + &"\u{1f680}".repeat(rest)
+}
+
+async fn serves() -> Binary {
+    Binary::serves(&["--messages-per-minute", "0", "--frames-per-second", "0"]).await
+}
+
+/// Sends `count` long messages in blocks and hears each of them: the one who doesn't notice.
+async fn talks(phone: &mut Phone, count: usize) {
+    for block in 0..count / 20 {
+        for number in 0..20 {
+            phone.says(&long(block * 20 + number)).await;
+        }
+        for _ in 0..20 {
+            phone.next_message().await;
+        }
+    }
+}
+
+/// A phone whose network takes next to nothing until it reads.
+async fn narrow(person: &Person, chat: &crate::support::Chat, query: &str) -> Phone {
+    let handshake = person
+        .handshake_at(&format!("/ws/chat/{chat}/{query}"))
+        .through_a_narrow_network();
+    let mut phone = handshake.enter().await.expect("a member");
+    phone.name = person.name.clone();
+    phone
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_stops_reading_is_closed_with_4008_and_resumes_without_loss() {
+    let binary = serves().await;
+    let [anna, boris, clara] = binary.users(["anna", "boris", "clara"]).await;
+    let trip = anna.creates_group("trip", [&boris, &clara]).await;
+    let mut slow = narrow(&boris, &trip, "").await;
+    let mut witness = clara.joins(&trip).await;
+    let mut annas = anna.joins(&trip).await;
+    let watches = tokio::spawn(async move {
+        for number in 0..1600 {
+            let heard = witness.next_message().await.text;
+            assert!(
+                heard.starts_with(&format!("{number} ")),
+                "{number}: {heard}"
+            );
+        }
+        witness
+    });
+    talks(&mut annas, 1600).await;
+    within("the one who reads to hear it all", watches)
+        .await
+        .expect("not held up by the other");
+    // It reads again: what was on its way, then why it ended.
+    let close = slow.is_closed_at_last().await;
+    assert_eq!(close.code, 4008, "after {} messages", slow.log().len());
+    let last_seq = slow.seq();
+    assert!(
+        last_seq < 1600,
+        "it wasn't slow: the network took everything"
+    );
+    drop(slow);
+    let mut phone = boris.joins_since(&trip, last_seq).await;
+    loop {
+        match phone.next().await {
+            Heard::Frame(frame) if frame["type"] == "synced" && frame["has_more"] == true => {
+                phone.syncs(phone.seq()).await;
+            }
+            Heard::Frame(frame) if frame["type"] == "synced" => break,
+            Heard::Frame(_) => {}
+            Heard::Closed(close) => panic!("{close:?}"),
+        }
+    }
+    assert_eq!(phone.seq(), 1600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_never_read_again_are_reset_and_memory_stays_bounded() {
+    let binary = serves().await;
+    let names: [&str; 10] = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10"];
+    let [anna] = binary.users(["anna"]).await;
+    let mut deaf = Vec::new();
+    let trip = anna.creates_group("trip", []).await;
+    for person in binary.users(names).await {
+        anna.adds(&trip, &person).await;
+        deaf.push(narrow(&person, &trip, "").await);
+    }
+    let mut annas = anna.joins(&trip).await;
+    talks(&mut annas, 100).await;
+    let before = binary.resident_bytes();
+    talks(&mut annas, 1500).await;
+    let after = binary.resident_bytes();
+    // 1500 messages of 4 KiB for each of 10 would be 60 MiB; a queue is 1 MiB at most.
+    let grown = after.saturating_sub(before) / (1 << 20);
+    assert!(grown < 30, "{grown} MiB for ten clients who don't read");
+    for phone in &deaf {
+        phone.is_reset().await;
+    }
+    for phone in &mut deaf {
+        let close = phone.is_closed_at_last().await;
+        assert_eq!(
+            close,
+            Close {
+                code: 1006,
+                reason: String::new()
+            }
+        );
+    }
+    annas.still_works().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_client_that_resumes_a_thousand_long_messages_gets_them_all() {
+    let binary = serves().await;
+    let [anna, boris] = binary.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut annas = anna.joins(&trip).await;
+    talks(&mut annas, 1000).await;
+    let before = binary.resident_bytes();
+    let mut slow = narrow(&boris, &trip, "?since=0").await;
+    slow.resumes_from(0);
+    for number in 0..1000 {
+        let message = slow.next_message().await;
+        assert_eq!(message.text, long(number));
+        if number % 50 == 0 {
+            // Slow: it does other things between reading.
+            anna.page(&trip, "?page_size=1").await;
+            let grown = binary.resident_bytes().saturating_sub(before) / (1 << 20);
+            assert!(grown < 20, "{grown} MiB held for one who reads slowly");
+        }
+    }
+    let synced = json!({"type": "synced", "since": 0, "seq": 1000, "has_more": false});
+    assert_eq!(slow.hears("synced").await, synced);
+    annas.says("and now live").await;
+    assert_eq!(slow.next_message().await.text, "and now live");
+}

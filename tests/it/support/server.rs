@@ -1,0 +1,169 @@
+//! A service in this process, on a runtime and a temporary database of its own. When it goes out of
+//! scope it is looked around, stopped, and its database read.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tertulia::{
+    service::Service,
+    settings::{Bind, Secret, Settings},
+};
+use tokio::sync::oneshot;
+
+use super::{Handshake, PATIENCE, Person, Reply, Request, look_around, tokens, until};
+
+/// A service that serves until the story ends.
+pub(crate) struct Server {
+    to: SocketAddr,
+    dir: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    runs: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Server {
+    /// With the defaults of the documents.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut settings = settings(dir.path());
+        change(&mut settings);
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = mpsc::channel();
+        let runs = std::thread::spawn(move || serve(settings, &ready, stopped));
+        match started.recv_timeout(PATIENCE) {
+            Ok(to) => Self {
+                to,
+                dir,
+                stop: Some(stop),
+                runs: Some(runs),
+            },
+            Err(_) => panic!("the service didn't start: {:?}", runs.join()),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.to
+    }
+
+    /// Its database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("data/tertulia.db")
+    }
+
+    /// Its data directory.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Somebody new, signed in.
+    pub(crate) async fn user(&self, name: &str) -> Person {
+        Person::registers(self.to, name).await
+    }
+
+    /// Several people, signed in.
+    pub(crate) async fn users<const N: usize>(&self, names: [&str; N]) -> [Person; N] {
+        Person::all_register(self.to, names).await
+    }
+
+    /// Somebody new who is an operator.
+    pub(crate) async fn operator(&self, name: &str) -> Person {
+        let person = self.user(name).await;
+        let database = look_around::open(&self.database()).await;
+        look_around::makes_staff(&database, person.id).await;
+        until("the service to see who is staff", || async {
+            let me = person.get("/api/users/me/").await.expect(200);
+            (me["is_staff"] == true).then_some(())
+        })
+        .await;
+        person
+    }
+
+    /// What somebody is answered who isn't signed in.
+    pub(crate) async fn get(&self, target: &str) -> Reply {
+        Request::new("GET", target).send(self.to).await
+    }
+
+    /// A handshake of somebody who says nothing of themselves.
+    pub(crate) fn handshake(&self, target: &str) -> Handshake {
+        Handshake::new(self.to, target)
+    }
+}
+
+fn settings(dir: &Path) -> Settings {
+    let mut settings = Settings::defaults();
+    settings.listening.bind = vec![Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))];
+    settings.listening.drain = Duration::from_millis(100);
+    settings.storage.data_dir = dir.join("data");
+    settings.tokens.secret_key = Some(Secret::new(tokens::SECRET));
+    settings.accounts.password_cost = 4;
+    settings
+}
+
+/// Serves until told to stop, then looks around: nobody may be left behind.
+fn serve(
+    settings: Settings,
+    ready: &mpsc::Sender<SocketAddr>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), String> {
+    let file = settings.storage.data_dir.join("tertulia.db");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let service = Service::start(settings)
+            .await
+            .map_err(|error| error.to_string())?;
+        let address = service.addresses().first().copied().ok_or("no address")?;
+        ready.send(address).map_err(|error| error.to_string())?;
+        let _gone = stopped.await;
+        let emptied = is_empty_at_last(&service).await;
+        service.stop().await;
+        emptied?;
+        look_around::numbers_without_gap(&look_around::open(&file).await).await
+    })
+}
+
+/// Everybody has gone when the story ends: so must their connections and what waited for them.
+async fn is_empty_at_last(service: &Service) -> Result<(), String> {
+    let began = Instant::now();
+    loop {
+        let (connections, bytes) = (service.connections(), service.queued_bytes());
+        if connections == 0 && bytes == 0 {
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!(
+                "left behind: {connections} connections, {bytes} bytes queued"
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.stop.take().map(|stop| stop.send(()));
+        let Some(runs) = self.runs.take() else { return };
+        if std::thread::panicking() {
+            return; // the story has failed already: its own message is the one to read
+        }
+        match runs.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => panic!("the server was looked around when it stopped: {problem}"),
+            Err(_) => panic!("the server panicked"),
+        }
+    }
+}
