@@ -1,14 +1,19 @@
 //! The OpenAPI document, and the two pages that show it: all out of the binary, nothing from elsewhere.
 
+use std::collections::HashMap;
+
 use poem::{
     EndpointExt, IntoResponse, Response,
     endpoint::{BoxEndpoint, make_sync},
     get,
-    http::header,
+    http::{Method, header},
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{
+    OpenApi, OpenApiService,
+    registry::{MetaApi, Registry},
+};
 
-use crate::rest::Apis;
+use crate::rest::{Apis, apis};
 
 /// What the pages may load: themselves. Should a new version of theirs name another host, the browser
 /// refuses it. Both are one file with its script and style in it; ReDoc searches in a worker.
@@ -30,8 +35,32 @@ A chat counts what happens in it: every message and every change takes the next 
 remembers the last one it saw misses nothing: `GET /api/chats/{id}/events/?since=`, or `?since=` at the \
 WebSocket `/ws/chat/{id}/`.";
 
-fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new(crate::rest::apis(), "Tertulia", env!("CARGO_PKG_VERSION"))
+/// The API under its real addresses: poem-openapi cuts off the slash at the end, which all of
+/// `/api/` have.
+struct Slashed;
+
+impl OpenApi for Slashed {
+    fn meta() -> Vec<MetaApi> {
+        let mut apis = Apis::meta();
+        for path in apis.iter_mut().flat_map(|api| &mut api.paths) {
+            if path.path.starts_with("/api/") {
+                path.path.push('/');
+            }
+        }
+        apis
+    }
+
+    fn register(registry: &mut Registry) {
+        Apis::register(registry);
+    }
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        apis().add_routes(table);
+    }
+}
+
+fn service() -> OpenApiService<Slashed, ()> {
+    OpenApiService::new(Slashed, "Tertulia", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .server("/")
 }
@@ -72,4 +101,123 @@ fn fixed(text: String, content_type: &'static str) -> BoxEndpoint<'static> {
             .into_response()
     };
     get(make_sync(move |_| show())).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const COMMITTED: &str = include_str!("../../openapi/openapi.yaml");
+
+    #[test]
+    fn the_committed_document_is_what_the_code_says() {
+        let (_, yaml) = document();
+        assert!(
+            yaml == COMMITTED,
+            "write it anew: tertulia openapi > openapi/openapi.yaml"
+        );
+    }
+
+    /// Every operation with its method and address.
+    fn operations(document: &Value) -> Vec<(String, &Value)> {
+        let paths = document["paths"].as_object().into_iter().flatten();
+        paths
+            .flat_map(|(path, operations)| {
+                let operations = operations.as_object().into_iter().flatten();
+                operations.map(move |(method, operation)| (format!("{method} {path}"), operation))
+            })
+            .collect()
+    }
+
+    /// What a schema is, where it is only named.
+    fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+        match schema["$ref"].as_str() {
+            Some(name) => &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+            None => schema,
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_name_an_example_its_errors_and_its_security() {
+        let document: Value = serde_json::from_str(&document().0).unwrap();
+        let operations = operations(&document);
+        assert!(operations.len() > 30, "{}", operations.len());
+        for (name, operation) in operations {
+            assert!(
+                operation["operationId"].is_string() && operation["summary"].is_string(),
+                "{name}"
+            );
+            let bodies = operation["requestBody"]["content"]
+                .as_object()
+                .into_iter()
+                .flatten();
+            let answers = operation["responses"].as_object().into_iter().flatten();
+            let answers =
+                answers.flat_map(|(_, answer)| answer["content"].as_object().into_iter().flatten());
+            for (media_type, content) in bodies.chain(answers) {
+                let schema = resolved(&document, &content["schema"]);
+                let shown = match schema["type"].as_str() {
+                    Some("array") => resolved(&document, &schema["items"]),
+                    _ => schema,
+                };
+                assert!(!shown["example"].is_null(), "{name} {media_type}: {schema}");
+            }
+            let responses = operation["responses"].as_object().unwrap();
+            let is_protected = operation["security"][0]["jwtAuth"].is_array();
+            let is_open = ["/api/token/", "/healthz", "/readyz"]
+                .iter()
+                .any(|open| name.contains(open))
+                && !name.ends_with("/ticket/");
+            assert_eq!(
+                is_protected,
+                !is_open && name != "post /api/users/",
+                "{name}"
+            );
+            assert!(!is_protected || responses.contains_key("401"), "{name}");
+            assert!(
+                operation["requestBody"].is_null() || responses.contains_key("400"),
+                "{name}"
+            );
+            assert!(
+                !name.contains("{id}") || responses.contains_key("404"),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_address_and_no_answer_stands_twice() {
+        // serde_json keeps the last of two alike; written again, nothing may be missing.
+        let (json, _) = document();
+        let parsed: Value = serde_json::from_str(&json).unwrap();
+        let again = serde_json::to_string_pretty(&parsed).unwrap();
+        assert_eq!(again.len(), json.trim_end().len());
+    }
+
+    #[test]
+    fn the_pages_load_nothing_from_elsewhere() {
+        let service = service();
+        let redoc = service.redoc_html();
+        assert!(
+            redoc.contains(REDOC_FONTS),
+            "the template has changed: look what it loads"
+        );
+        for page in [service.swagger_ui_html(), redoc.replace(REDOC_FONTS, "")] {
+            for sign in [
+                "<link",
+                "src=\"http",
+                "href=\"//",
+                "@import",
+                "url(http",
+                "url(//",
+            ] {
+                // The scripts hold templates of their own; what the page itself says comes before them.
+                let script = page.find("<script").unwrap();
+                assert!(!page[..script].contains(sign), "{sign}");
+            }
+            assert!(!page.contains("<script src") && !page.contains("googleapis"));
+        }
+    }
 }

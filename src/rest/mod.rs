@@ -14,28 +14,56 @@ use poem::{Endpoint, Response, Route};
 
 mod answer;
 mod body;
+mod chats;
 mod documents;
 mod edge;
 mod envelope;
+mod events;
 mod fields;
+mod health;
 mod json;
+mod members;
+mod messages;
 mod pagination;
 mod problem;
 mod query;
+mod reading;
 mod refused;
 mod resource;
 mod rules;
+mod schema;
+mod sessions;
 mod signed_in;
+mod tokens;
+mod users;
 
 pub use documents::document;
 pub use edge::{Check, Checked, Edge, Registration};
 
-use self::{envelope::Envelope, resource::resources};
+use self::{
+    chats::Chats, envelope::Envelope, events::Events, health::Health, members::Members,
+    messages::Messages, reading::Reading, resource::resources, sessions::Sessions, tokens::Tokens,
+    users::Users,
+};
 
 /// Every resource. Each address belongs to one of them.
-type Apis = ();
+type Apis = (
+    Tokens,
+    Sessions,
+    Users,
+    Chats,
+    Members,
+    Messages,
+    Events,
+    Reading,
+    Health,
+);
 
-fn apis() -> Apis {}
+fn apis() -> Apis {
+    (
+        Tokens, Sessions, Users, Chats, Members, Messages, Events, Reading, Health,
+    )
+}
 
 /// Everything that REST serves, the document's pages included; what it doesn't know is a 404 in JSON.
 pub fn endpoint(edge: Edge) -> impl Endpoint<Output = Response> {

@@ -72,12 +72,15 @@ impl<'a> FromRequest<'a> for Here {
 }
 
 /// The page that was asked for: `read` gives the items of a page, and how many there are in all.
-pub(crate) async fn numbered<T>(
+pub(crate) async fn numbered<T, F>(
     page: Option<Page>,
     size: Option<PageSize>,
     links: &Links,
-    read: impl AsyncFn(u64, u64) -> std::result::Result<(Vec<T>, u64), ChatError>,
-) -> std::result::Result<PageView<T>, Problem> {
+    read: impl Fn(u64, u64) -> F,
+) -> std::result::Result<PageView<T>, Problem>
+where
+    F: Future<Output = std::result::Result<(Vec<T>, u64), ChatError>>,
+{
     let PageSize(size) = size.unwrap_or_default();
     let mut number = match page {
         Some(Page::Number(number)) => number,
@@ -113,7 +116,7 @@ mod tests {
             .map(|text| PageSize::parse("page_size", &text))
             .transpose()?;
         let links = Links::new("http", "testserver", "/api/rooms/", query);
-        numbered(page, size, &links, async |page, size| {
+        numbered(page, size, &links, |page, size| async move {
             let first = (page - 1) * size;
             Ok(((first + 1..=120).take(size as usize).collect(), 120))
         })

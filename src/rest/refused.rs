@@ -64,15 +64,18 @@ impl<const CAUSES: u32> From<Refused<CAUSES>> for poem::Error {
 struct Documented {
     cause: u32,
     status: u16,
+    /// The schema's name in the document.
+    name: &'static str,
     description: &'static str,
     header: Option<(&'static str, &'static str)>,
     example: fn() -> Value,
 }
 
-const DOCUMENTED: [Documented; 8] = [
+static DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: INVALID,
         status: 400,
+        name: "InvalidProblem",
         description: "What is wrong, field by field; or, as `detail`, why the body is no JSON",
         header: None,
         example: || json!({"name": ["This field is required."]}),
@@ -80,6 +83,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: ANONYMOUS,
         status: 401,
+        name: "NotSignedInProblem",
         description: "No access token, or one that isn't good (with `code`, and `messages` where the token itself is at fault)",
         header: Some(("WWW-AUTHENTICATE", "`Bearer realm=\"api\"`")),
         example: || json!({"detail": "Authentication credentials were not provided."}),
@@ -87,6 +91,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: FORBIDDEN,
         status: 403,
+        name: "ForbiddenProblem",
         description: "The user may see it, but not do that",
         header: None,
         example: || json!({"detail": "You do not have permission to perform this action."}),
@@ -94,6 +99,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: NOT_FOUND,
         status: 404,
+        name: "NotFoundProblem",
         description: "Not there, or not for this user",
         header: None,
         example: || json!({"detail": "Not found."}),
@@ -101,6 +107,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: INVALID,
         status: 413,
+        name: "TooLargeProblem",
         description: "The body is larger than `BODY_BYTES`",
         header: None,
         example: || json!({"detail": "Request body is too large."}),
@@ -108,6 +115,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: INVALID,
         status: 415,
+        name: "MediaTypeProblem",
         description: "Neither JSON nor a form",
         header: None,
         example: || json!({"detail": "Unsupported media type \"text/plain\" in request."}),
@@ -115,6 +123,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: THROTTLED,
         status: 429,
+        name: "ThrottledProblem",
         description: "Too much of it in too short a time",
         header: Some(("RETRY-AFTER", "Seconds until it may be tried again")),
         example: || json!({"detail": "Request was throttled. Expected available in 6 seconds."}),
@@ -122,6 +131,7 @@ const DOCUMENTED: [Documented; 8] = [
     Documented {
         cause: UNAVAILABLE,
         status: 503,
+        name: "UnavailableProblem",
         description: "The database is away. What was sent may have been stored: send it again with the same `client_id`",
         header: Some(("RETRY-AFTER", "Seconds until it may be tried again")),
         example: || json!({"detail": "Service temporarily unavailable, try again later."}),
@@ -130,15 +140,24 @@ const DOCUMENTED: [Documented; 8] = [
 
 impl<const CAUSES: u32> ApiResponse for Refused<CAUSES> {
     fn meta() -> MetaResponses {
-        let responses = DOCUMENTED
-            .iter()
-            .filter(|documented| documented.cause & CAUSES != 0)
-            .map(Documented::meta)
-            .collect();
+        let responses = documented(CAUSES).map(Documented::meta).collect();
         MetaResponses { responses }
     }
 
-    fn register(_: &mut Registry) {}
+    fn register(registry: &mut Registry) {
+        for documented in documented(CAUSES) {
+            registry
+                .schemas
+                .entry(documented.name.to_owned())
+                .or_insert_with(|| documented.schema());
+        }
+    }
+}
+
+fn documented(causes: u32) -> impl Iterator<Item = &'static Documented> {
+    DOCUMENTED
+        .iter()
+        .filter(move |documented| documented.cause & causes != 0)
 }
 
 impl Documented {
@@ -156,13 +175,13 @@ impl Documented {
             status_range: None,
             content: vec![MetaMediaType {
                 content_type: "application/json",
-                schema: self.schema(),
+                schema: MetaSchemaRef::Reference(self.name.to_owned()),
             }],
             headers: headers.collect(),
         }
     }
 
-    fn schema(&self) -> MetaSchemaRef {
+    fn schema(&self) -> MetaSchema {
         let text = || String::schema_ref();
         let mut schema = MetaSchema::new("object");
         if self.status == 400 {
@@ -193,6 +212,6 @@ impl Documented {
                 .push(("messages", MetaSchemaRef::Inline(Box::new(messages))));
         }
         schema.example = Some((self.example)());
-        MetaSchemaRef::Inline(Box::new(schema))
+        schema
     }
 }

@@ -74,12 +74,13 @@ pub(crate) fn resources<T: OpenApi>(api: T, edge: &Arc<Edge>) -> Vec<(String, Re
                 })
             })
             .collect();
+        let route = format!("{}/", route.trim_end_matches('/')); // see `envelope`
         resources.push((route, Resource::new(edge.clone(), &path.path, operations)));
     }
     resources
 }
 
-/// `/api/chats/{id}/` as poem-openapi gives it to poem's router: `/api/chats/:param0/`.
+/// `/api/chats/{id}/` as poem-openapi calls it in its table: `/api/chats/:param0/`.
 fn route_of(path: &str) -> String {
     let mut number = 0;
     let segments = path.split('/').map(|segment| {
@@ -233,7 +234,7 @@ fn is_acceptable(request: &Request) -> bool {
 impl Description {
     /// DRF names a view by its class; here the address has to do: `Chat Messages List`.
     fn of(path: &str) -> Self {
-        let is_instance = path.ends_with("}/");
+        let is_instance = path.ends_with('}');
         let words = path
             .split('/')
             .filter(|segment| !segment.is_empty() && *segment != "api" && !segment.starts_with('{'))

@@ -18,6 +18,18 @@ pub struct PageView<T> {
     pub results: Vec<T>,
 }
 
+impl<T> PageView<T> {
+    /// The same page with its entries as they are shown.
+    pub fn shown<'a, V: From<&'a T>>(&'a self) -> PageView<V> {
+        PageView {
+            count: self.count,
+            next: self.next.clone(),
+            previous: self.previous.clone(),
+            results: self.results.iter().map(V::from).collect(),
+        }
+    }
+}
+
 /// The addresses of a list's pages: absolute, with the request's other parameters kept and sorted.
 #[derive(Clone, Debug)]
 pub struct Links {
@@ -69,7 +81,7 @@ impl Links {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .chain(place)
             .collect();
-        pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        pairs.sort_by_key(|(name, _)| *name);
         let query = urlencoded::encode(pairs);
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{separator}{query}", self.address)
