@@ -17,9 +17,15 @@ mod messages;
 mod names;
 mod people;
 mod reading;
+mod refresh;
+mod revoked;
 mod sessions;
+mod signin;
 mod standing;
+#[cfg(test)]
+mod testing;
 mod text;
+mod throttle;
 mod users;
 mod writer;
 
@@ -32,8 +38,10 @@ pub use limits::Limits;
 pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
 pub use reading::{Mark, ReadPosition, Reading};
+pub use revoked::Revoked;
 pub use sessions::{
-    AuthError, PasswordError, Revoked, SessionListed, Sessions, SignIn, SignInError, TokenPair,
+    AuthError, Means, PasswordError, SessionListed, SessionRules, Sessions, SignIn, SignInError,
+    TokenPair,
 };
 pub use text::Text;
 pub use users::{Account, NewUser, StaffPatch, UserPage, UserPatch, Users};

@@ -24,11 +24,14 @@ pub(crate) struct Person {
     pub(crate) profile: Arc<Profile>,
     pub(crate) is_staff: bool,
     pub(crate) is_active: bool,
+    /// Its names and password were emptied.
+    pub(crate) is_deleted: bool,
     pub(crate) tokens_valid_after: Option<Time>,
 }
 
 impl From<user::Model> for Person {
     fn from(row: user::Model) -> Self {
+        let is_deleted = is_deleted(&row);
         let profile = Profile {
             id: row.id,
             username: row.username,
@@ -39,6 +42,7 @@ impl From<user::Model> for Person {
             profile: Arc::new(profile),
             is_staff: row.is_staff,
             is_active: row.is_active,
+            is_deleted,
             tokens_valid_after: row.tokens_valid_after,
         }
     }
@@ -133,6 +137,11 @@ impl People {
     fn shard(&self, user: UserId) -> &RwLock<HashMap<UserId, Person>> {
         &self.shards[(user.0 as usize) % SHARDS]
     }
+}
+
+/// Whether an account was ended by its owner. An account that can't sign in by password has `!` stored instead.
+pub(crate) fn is_deleted(row: &user::Model) -> bool {
+    !row.is_active && row.password.is_empty()
 }
 
 fn nobody(user: UserId) -> Arc<Profile> {

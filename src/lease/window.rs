@@ -100,7 +100,26 @@ impl<K: Eq + Hash + Clone> Windows<K> {
 
     /// Whether there is a slot, without taking it; or how long until there is one.
     pub fn look(&self, key: &K) -> Result<(), Duration> {
-        self.take(key).map(drop)
+        if self.limit == 0 {
+            return Ok(());
+        }
+        let (now, period) = (Instant::now(), self.shared.period);
+        let keys = self.shared.shards[self.shard(key)].lock();
+        let Some(taken) = keys.taken.get(key) else {
+            return Ok(());
+        };
+        // Slots never number more than the limit: there is one if the oldest has left the window.
+        match taken.front() {
+            Some((oldest, _)) if taken.len() >= self.limit => {
+                let age = now.duration_since(*oldest);
+                if age >= period {
+                    Ok(())
+                } else {
+                    Err(period - age)
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Counts something that happened `ago`, as after a start.

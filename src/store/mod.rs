@@ -4,12 +4,14 @@
 //! Relies on: WAL with `synchronous=FULL` on SQLite; a commit that returns is on disk.
 //! Bounded by: the pools' sizes; every list is asked for with a limit.
 
+mod accounts;
 mod batch;
 mod chats;
 mod edits;
 mod error;
 mod history;
 mod members;
+mod sessions;
 mod sql;
 mod sweep;
 mod users;
@@ -21,11 +23,13 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use error::StoreError;
 pub use history::PageBounds;
 pub use members::Cleared;
+pub use sessions::{Rotation, SignInRow};
 pub use sql::database_time;
 
 /// The result of asking the database.

@@ -1,7 +1,10 @@
 //! What every node asks the database every two seconds: which chats are ahead, what else changed.
 
 use entity::{ChatId, Seq, SessionId, Time, UserId, message, session, user};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
+};
 
 use super::{Store, Stored, sql::with_rows};
 
@@ -28,10 +31,11 @@ impl Store {
         Ok(sessions.into_tuple().all(self.read()).await?)
     }
 
-    /// Accounts changed at or after a moment.
+    /// Accounts changed at or after a moment. New ones, which nobody has met, are left out: an import makes many.
     pub async fn users_changed_since(&self, since: Time) -> Stored<Vec<user::Model>> {
         Ok(user::Entity::find()
             .filter(user::Column::ChangedAt.gte(since))
+            .filter(Expr::col(user::Column::ChangedAt).ne(Expr::col(user::Column::DateJoined)))
             .all(self.read())
             .await?)
     }

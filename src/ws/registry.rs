@@ -129,31 +129,12 @@ impl Registry {
 
     /// Ends the connections of sign-ins that have ended.
     pub fn revoke(&self, revoked: &Revoked) {
-        let end = |entry: &Entry| {
-            let is_ended = entry
-                .actor
-                .lock()
-                .as_ref()
-                .is_some_and(|actor| match revoked {
-                    Revoked::Session(session) => actor.session.as_ref() == Some(session),
-                    // A token that doesn't tell when it was made can't show that it is newer.
-                    Revoked::User { user, before } => {
-                        actor.id() == *user && actor.token_issued_at.is_none_or(|at| at < *before)
-                    }
-                });
-            if is_ended {
+        let user = revoked.user();
+        let users = self.users_of(user).lock();
+        for entry in users.get(&user).into_iter().flatten() {
+            let is_ended = |actor: &Actor| revoked.ends(actor);
+            if entry.actor.lock().as_ref().is_some_and(is_ended) {
                 entry.queue.close(entry.signed_out);
-            }
-        };
-        match revoked {
-            Revoked::Session(_) => self.for_each(end),
-            Revoked::User { user, .. } => {
-                let users = self.users_of(*user).lock();
-                users
-                    .get(user)
-                    .into_iter()
-                    .flatten()
-                    .for_each(|entry| end(entry));
             }
         }
     }

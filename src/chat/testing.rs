@@ -1,0 +1,147 @@
+//! A node for tests: the domain's rooms over a database of its own, or over one that it shares with another node.
+
+use std::sync::Arc;
+
+use entity::{UserId, user};
+use migration::{Migrator, MigratorTrait};
+use tempfile::TempDir;
+
+use crate::{
+    auth::{
+        PasswordCost, PasswordHasher, Passwords, Secret, Tickets, TokenKeys, tokens::TokenSettings,
+    },
+    chat::{
+        ChatEvent, Limits, Means, Publish, SessionRules, Sessions, SignIn, SignInError, TokenPair,
+        core::Core, people::People, revoked::Revocations, writer::Writer,
+    },
+    store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, database_time},
+};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+const SECRET: &str = "the nodes' secret, of more than 32 bytes";
+
+/// Where nodes keep everything.
+pub(crate) struct Disk {
+    directory: TempDir,
+}
+
+/// One process of the service.
+pub(crate) struct Node {
+    pub(crate) store: Store,
+    pub(crate) core: Arc<Core>,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) sessions: Sessions,
+}
+
+/// Nobody is connected.
+struct Nobody;
+
+impl Publish for Nobody {
+    fn publish(&self, _: Vec<Arc<ChatEvent>>) {}
+}
+
+impl Disk {
+    pub(crate) async fn new() -> Disk {
+        let disk = Disk {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        Migrator::up(disk.open().await.write(), None).await.unwrap();
+        disk
+    }
+
+    async fn open(&self) -> Store {
+        let path = self.directory.path().join("chat.db");
+        let options = StoreOptions {
+            url: format!("sqlite://{}?mode=rwc", path.display()),
+            readers: 2,
+            acquire_timeout: std::time::Duration::from_secs(5),
+        };
+        Store::open(&options).await.unwrap()
+    }
+
+    pub(crate) async fn node(&self) -> Node {
+        self.node_with(SessionRules::default(), hasher()).await
+    }
+
+    pub(crate) async fn node_with(&self, rules: SessionRules, hasher: PasswordHasher) -> Node {
+        let store = self.open().await;
+        let people = Arc::new(People::new(store.clone()));
+        let writer = Writer::start(
+            store.clone(),
+            Commit::default(),
+            people.clone(),
+            Arc::new(Nobody),
+        );
+        let core = Core::new(store.clone(), writer, people.clone(), Limits::default());
+        let core = Arc::new(core);
+        let revocations = Arc::new(Revocations::new(people, rules.access_lifetime));
+        let secret = Secret::new(SECRET);
+        let means = Means {
+            keys: keys(),
+            tickets: Tickets::new(&secret),
+            hasher,
+        };
+        let sessions = Sessions::new(core.clone(), means, rules, revocations.clone());
+        sessions.load().await.unwrap();
+        Node {
+            store,
+            core,
+            revocations,
+            sessions,
+        }
+    }
+}
+
+/// What all nodes, and the Django beside them, sign with.
+pub(crate) fn keys() -> TokenKeys {
+    TokenKeys::new(TokenSettings::new(Secret::new(SECRET))).unwrap()
+}
+
+pub(crate) fn hasher() -> PasswordHasher {
+    PasswordHasher::new(PasswordCost::MIN)
+}
+
+impl Node {
+    /// Somebody who has an account, with `PASSWORD`.
+    pub(crate) async fn account(&self, name: &str) -> user::Model {
+        let row = NewAccountRow {
+            username: Keyed {
+                text: name.to_owned(),
+                key: Some(name.to_owned()),
+            },
+            password: Passwords::new(PasswordCost::MIN).hash(PASSWORD),
+            email: Keyed {
+                text: String::new(),
+                key: None,
+            },
+            first_name: String::new(),
+            last_name: String::new(),
+            is_staff: false,
+            joined_at: database_time(),
+        };
+        self.store.insert_account(row).await.unwrap()
+    }
+
+    pub(crate) async fn try_sign_in(
+        &self,
+        name: &str,
+        password: &str,
+    ) -> Result<TokenPair, SignInError> {
+        let sign_in = SignIn {
+            username: name.to_owned(),
+            password: password.to_owned(),
+            address: "192.0.2.1".parse().ok(),
+            client: "Firefox".to_owned(),
+        };
+        self.sessions.sign_in(sign_in).await
+    }
+
+    pub(crate) async fn signs_in(&self, name: &str) -> TokenPair {
+        self.try_sign_in(name, PASSWORD).await.unwrap()
+    }
+
+    /// What the database says of somebody.
+    pub(crate) async fn row(&self, user: UserId) -> user::Model {
+        self.store.find_users(&[user]).await.unwrap().pop().unwrap()
+    }
+}
