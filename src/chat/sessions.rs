@@ -194,7 +194,9 @@ pub struct Sessions {
     pub(super) rules: SessionRules,
     pub(super) revocations: Arc<Revocations>,
     pub(super) throttle: Throttle,
-    /// Seconds since 1970.
+    /// From when on the last sweep that succeeded asked: microseconds since 1970.
+    swept_from: AtomicI64,
+    /// When what has run out was last deleted: seconds since 1970.
     tidied_at: AtomicI64,
 }
 
@@ -211,6 +213,7 @@ impl Sessions {
             means,
             rules,
             revocations,
+            swept_from: AtomicI64::new(i64::MAX),
             tidied_at: AtomicI64::new(0),
         }
     }
@@ -331,17 +334,22 @@ impl Sessions {
             sessions.len()
         );
         self.revocations.learn(sessions, Vec::new(), since, now);
+        self.swept_from.store(now.timestamp_micros(), Relaxed);
         Ok(())
     }
 
-    /// Every 2 s: what other nodes ended and changed since a moment takes effect here, and is told once. Now and
-    /// then deletes what has run out.
+    /// Every 2 s: what other nodes ended and changed since a moment, or since the last sweep that succeeded, takes
+    /// effect here, and is told once. Now and then deletes what has run out.
     pub async fn sweep(&self, since: Time) -> Result<(), ChatError> {
         let store = &self.core.store;
+        let begun_at = since.timestamp_micros();
+        let missed = DateTime::from_timestamp_micros(self.swept_from.load(Relaxed));
+        let since = missed.map_or(since, |missed| since.min(missed));
         let sessions = store.sessions_revoked_since(since).await?;
         let users = store.users_changed_since(since).await?;
         let now = database_time();
         self.revocations.learn(sessions, users, since, now);
+        self.swept_from.store(begun_at, Relaxed);
         self.tidy(now).await
     }
 

@@ -619,13 +619,12 @@ async fn a_sign_in_that_ends_takes_its_connections_with_it_and_no_others() {
     };
     let mut phone = enter("1:phone").await;
     let mut tab = enter("1:phone").await;
-    let mut desk = enter("1:desk").await;
+    let mut desk = enter("1:").await;
     let mut other = enter("2:other").await;
     assert_eq!(theatre.registry.count_of(UserId(1)), 3);
 
-    theatre
-        .registry
-        .revoke(&Revoked::Session(SessionId("phone".to_owned())));
+    let (session, user) = (SessionId("phone".to_owned()), UserId(1));
+    theatre.registry.revoke(&Revoked::Session { session, user });
     let ended = closing(4001, "Authentication required");
     assert_eq!(phone.hears().await, Some(ended.clone()));
     assert_eq!(tab.hears().await, Some(ended.clone()));
@@ -634,7 +633,6 @@ async fn a_sign_in_that_ends_takes_its_connections_with_it_and_no_others() {
         .becomes(|theatre| theatre.registry.count_of(UserId(1)) == 1)
         .await;
 
-    let user = UserId(1);
     let before = Utc::now() - TimeDelta::minutes(1);
     theatre.registry.revoke(&Revoked::User { user, before });
     desk.says("newer than that").await;

@@ -250,7 +250,7 @@ pub struct Stage {
 }
 
 impl World for Stage {
-    /// `7:abc` is user 7 by session `abc`.
+    /// `7:abc` is user 7 by session `abc`, `7:` by no session of ours.
     async fn authenticate(&self, credential: &Credential) -> Result<Actor, AuthError> {
         let token = match credential {
             Credential::Token(token) => token.clone(),
@@ -269,7 +269,7 @@ impl World for Stage {
                 last_name: String::new(),
             }),
             is_staff: false,
-            session: Some(SessionId(session.to_owned())),
+            session: (!session.is_empty()).then(|| SessionId(session.to_owned())),
             token_expires_at: Utc::now() + TimeDelta::minutes(15),
             token_issued_at: Some(Utc::now()),
             connection: None,
