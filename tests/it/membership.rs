@@ -201,7 +201,7 @@ async fn an_owner_who_leaves_hands_over_to_the_longest_standing_admin_else_membe
     owner.makes(&trip, &admin, "admin").await;
     let mut phone = member.joins(&trip).await;
     owner.leaves(&trip).await;
-    let mut told = vec![phone.next_frame().await, phone.next_frame().await];
+    let mut told = [phone.next_frame().await, phone.next_frame().await];
     told.sort_by_key(|frame| frame["type"].to_string());
     assert_eq!(
         (&told[0]["type"], &told[1]["type"]),

@@ -104,6 +104,18 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
         "",
         Member,
     ),
+    (
+        "PUT",
+        "/api/chats/{chat}/messages/{message}/reactions/%F0%9F%8E%89/",
+        "",
+        Member,
+    ),
+    (
+        "DELETE",
+        "/api/chats/{chat}/messages/{message}/reactions/%F0%9F%8E%89/",
+        "",
+        Member,
+    ),
     ("GET", "/api/chats/{chat}/events/", "", Member),
     ("POST", "/api/chats/{chat}/read/", "{}", Member),
 ];

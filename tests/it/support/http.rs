@@ -95,7 +95,7 @@ impl Request {
             let mut answer = Vec::new();
             match stream.read_to_end(&mut answer).await {
                 // Whoever answers before having read a large body resets what is left of it.
-                Err(error) if answer.is_empty() => return Err(error),
+                Err(error) if answer.is_empty() => Err(error),
                 _ => Ok(answer),
             }
         };

@@ -115,14 +115,14 @@ impl Handshake {
     /// A phone that is in, `connection_established` heard; else how it was sent away.
     pub(crate) async fn enter(&self) -> Result<Phone, Close> {
         match self.open().await {
-            Ok(phone) => phone.is_greeted().await,
+            Ok(phone) => phone.greeted().await,
             Err(refused) => panic!("{} refused with {refused:?}", self.target),
         }
     }
 
     /// As `enter`, for servers that may be down or going down: none then.
     pub(crate) async fn try_enter(&self) -> Option<Phone> {
-        self.try_open().await.ok()?.is_greeted().await.ok()
+        self.try_open().await.ok()?.greeted().await.ok()
     }
 }
 
@@ -161,7 +161,7 @@ impl Phone {
     }
 
     /// In, or sent away: the first thing heard tells.
-    async fn is_greeted(mut self) -> Result<Self, Close> {
+    async fn greeted(mut self) -> Result<Self, Close> {
         match self.next().await {
             Heard::Frame(hello) => {
                 assert_eq!(hello["type"], "connection_established", "{hello}");

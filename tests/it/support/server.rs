@@ -61,11 +61,6 @@ impl Server {
         self.dir.path().join("data/tertulia.db")
     }
 
-    /// Its data directory.
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
     /// Somebody new, signed in.
     pub(crate) async fn user(&self, name: &str) -> Person {
         Person::registers(self.to, name).await
