@@ -2,7 +2,7 @@
 //!
 //! Not here: who decides that it ends. A new code is one constant and one row.
 
-use crate::hub::Close;
+use crate::hub::{self, Close};
 
 /// The service stops for good, or nothing was heard from the client for too long.
 pub const GOING_AWAY: Close = Close::new(1001, "Going away");
@@ -25,7 +25,7 @@ pub const NO_SUCH_ROOM: Close = Close::new(4000, "No such room");
 /// Not signed in, or not any more.
 pub const NOT_SIGNED_IN: Close = Close::new(4001, "Authentication required");
 /// Not a member of the chat, or not any more.
-pub const NOT_A_MEMBER: Close = Close::new(4003, "Not a member of this chat");
+pub const NOT_A_MEMBER: Close = hub::NOT_A_MEMBER;
 /// No such chat.
 pub const NO_SUCH_CHAT: Close = Close::new(4004, "Chat not found");
 /// The client reads slower than its chats speak.
@@ -33,7 +33,7 @@ pub const TOO_SLOW: Close = Close::TOO_SLOW;
 /// The same user has another connection to this chat, and that one counts.
 pub const REPLACED: Close = Close::new(4009, "Replaced by another connection");
 /// The chat was deleted.
-pub const CHAT_DELETED: Close = Close::new(4010, "Chat deleted");
+pub const CHAT_DELETED: Close = hub::CHAT_DELETED;
 /// Too many wrong or too frequent frames.
 pub const TOO_MANY_VIOLATIONS: Close = Close::new(4029, "Too many violations");
 /// The user has too many connections.

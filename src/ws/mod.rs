@@ -19,7 +19,10 @@ mod work;
 
 use std::{marker::PhantomData, sync::Arc};
 
-use poem::{Endpoint, IntoResponse, Request, Response, Result, http::StatusCode};
+use poem::{
+    Endpoint, Request, Response, Result,
+    http::{StatusCode, header},
+};
 use tracing::debug;
 
 pub use self::{
@@ -27,7 +30,7 @@ pub use self::{
     registry::Registry,
     signin::{Credential, Handshake, Origins, SignInRefused},
 };
-use self::{socket::Socket, work::Work};
+use self::{signin::Refusal, socket::Socket, work::Work};
 use crate::server::UpgradeSlot;
 
 /// What one connection may do.
@@ -94,13 +97,13 @@ impl<C: Consumer> Endpoint for SocketEndpoint<C> {
                 status = status.as_u16(),
                 "{path}: handshake refused, {status}"
             );
-            refusal
+            *refusal
         }))
     }
 }
 
 impl<C: Consumer> SocketEndpoint<C> {
-    fn upgrade(&self, request: &Request) -> std::result::Result<Response, Response> {
+    fn upgrade(&self, request: &Request) -> std::result::Result<Response, Refusal> {
         let (handshake, accepted) = signin::shake(request, &self.sockets.origins)?;
         let Some(slot) = request.extensions().get::<UpgradeSlot>() else {
             let detail = "This server doesn't hand connections over.";
@@ -108,8 +111,12 @@ impl<C: Consumer> SocketEndpoint<C> {
         };
         let Some(registration) = self.sockets.registry.register(C::SIGNED_OUT) else {
             let detail = "The service restarts.";
-            let refusal = signin::refusal(StatusCode::SERVICE_UNAVAILABLE, detail);
-            return Err(refusal.with_header("Retry-After", "5").into_response());
+            let mut refusal = signin::refusal(StatusCode::SERVICE_UNAVAILABLE, detail);
+            let retry_after = header::HeaderValue::from_static("5");
+            refusal
+                .headers_mut()
+                .insert(header::RETRY_AFTER, retry_after);
+            return Err(refusal);
         };
         let sockets = self.sockets.clone();
         slot.fill(move |stream, ahead| {

@@ -17,6 +17,7 @@ use crate::{
     chat::AuthError,
     hub::Close,
     origin::{AllowedOrigins, Approach, TrustedProxies},
+    urlencoded,
 };
 
 /// What a key is answered with is its hash together with this (RFC 6455, 1.3).
@@ -92,12 +93,12 @@ pub struct Handshake {
 impl Handshake {
     /// A parameter of the path, such as `chat_id`, percent-decoded.
     pub fn param(&self, name: &str) -> Option<&str> {
-        first(&self.params, name)
+        last(&self.params, name)
     }
 
-    /// A parameter of the query, such as `since`; of several the first.
+    /// A parameter of the query, such as `since`; of several the last, as in Django.
     pub fn query(&self, name: &str) -> Option<&str> {
-        first(&self.query, name)
+        last(&self.query, name)
     }
 }
 
@@ -110,19 +111,19 @@ pub struct Origins {
     pub allowed: AllowedOrigins,
 }
 
+/// The answer to a handshake that can't be accepted.
+pub(super) type Refusal = Box<Response>;
+
 /// A handshake that can be accepted, and the answer that accepts it.
 pub(super) fn shake(
     request: &Request,
     origins: &Origins,
-) -> Result<(Handshake, Response), Response> {
+) -> Result<(Handshake, Response), Refusal> {
     let key = websocket_key(request)?;
     let approach = origins.proxies.approach(request);
     check_origin(request, &approach, origins)?;
     let headers = request.headers();
-    let query: Vec<(String, String)> =
-        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
-            .into_owned()
-            .collect();
+    let query = urlencoded::pairs(request.uri().query().unwrap_or_default());
     let offered = bearer_protocol(headers);
     let handshake = Handshake {
         credential: credential(headers, offered, &query),
@@ -149,7 +150,7 @@ pub(super) fn shake(
     Ok((handshake, accepted.finish()))
 }
 
-fn websocket_key(request: &Request) -> Result<String, Response> {
+fn websocket_key(request: &Request) -> Result<String, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         let detail = "A WebSocket handshake is a GET request of HTTP/1.1.";
@@ -176,7 +177,7 @@ fn websocket_key(request: &Request) -> Result<String, Response> {
 
 /// A page of another site would act with the user's own rights (cross-site WebSocket hijacking);
 /// programs send no Origin.
-fn check_origin(request: &Request, approach: &Approach, origins: &Origins) -> Result<(), Response> {
+fn check_origin(request: &Request, approach: &Approach, origins: &Origins) -> Result<(), Refusal> {
     let Some(origin) = request.headers().get(header::ORIGIN) else {
         return Ok(());
     };
@@ -209,8 +210,8 @@ fn credential(
     bearer_header(headers)
         .or(offered)
         .map(token)
-        .or_else(|| first(query, "ticket").map(|ticket| Credential::Ticket(ticket.to_owned())))
-        .or_else(|| first(query, "token").map(token))
+        .or_else(|| last(query, "ticket").map(|ticket| Credential::Ticket(ticket.to_owned())))
+        .or_else(|| last(query, "token").map(token))
 }
 
 fn bearer_header(headers: &HeaderMap) -> Option<&str> {
@@ -238,7 +239,7 @@ fn accept_key(key: &str) -> String {
     BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-fn upgrade_required(detail: &str) -> Response {
+fn upgrade_required(detail: &str) -> Refusal {
     let mut response = refusal(StatusCode::UPGRADE_REQUIRED, detail);
     let headers = response.headers_mut();
     for (name, value) in [
@@ -251,11 +252,12 @@ fn upgrade_required(detail: &str) -> Response {
     response
 }
 
-pub(super) fn refusal(status: StatusCode, detail: &str) -> Response {
-    Response::builder()
+pub(super) fn refusal(status: StatusCode, detail: &str) -> Refusal {
+    let response = Response::builder()
         .status(status)
         .content_type("application/json")
-        .body(serde_json::json!({ "detail": detail }).to_string())
+        .body(serde_json::json!({ "detail": detail }).to_string());
+    Box::new(response)
 }
 
 fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
@@ -274,9 +276,9 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
         .unwrap_or_default()
 }
 
-fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs
         .iter()
-        .find(|(key, _)| key == name)
+        .rfind(|(key, _)| key == name)
         .map(|(_, value)| value.as_str())
 }
