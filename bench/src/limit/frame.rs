@@ -68,3 +68,61 @@ fn ready(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Bytes {
     }
     frame.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x80 | opcode];
+        match payload.len() {
+            length @ 0..126 => frame.push(0x80 | length as u8),
+            length => {
+                frame.push(0x80 | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+        }
+        frame.extend(MASK);
+        frame.extend(
+            payload
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| byte ^ MASK[at % 4]),
+        );
+        frame
+    }
+
+    #[test]
+    fn a_frame_goes_out_as_it_came_but_for_the_mask() {
+        for length in [0, 1, 125, 126, 400] {
+            let payload = vec![b'x'; length];
+            let mut input = from_client(TEXT, &payload);
+            for end in 0..input.len() {
+                assert!(
+                    matches!(parse(&input[..end]), Ok(None)),
+                    "{end} of {length}"
+                );
+            }
+            let whole = input.len();
+            input.extend(b"next");
+            let Ok(Some(frame)) = parse(&input) else {
+                panic!("{length} bytes are no frame");
+            };
+            assert_eq!((frame.opcode, frame.taken), (TEXT, whole));
+            assert!(frame.ready.ends_with(&payload));
+            assert_eq!(frame.ready.len(), whole - MASK.len());
+            assert_eq!(frame.ready[1] & 0x80, 0);
+        }
+    }
+
+    #[test]
+    fn a_ping_comes_back_as_a_pong_and_a_huge_frame_not_at_all() {
+        let Ok(Some(pong)) = parse(&from_client(PING, b"hi")) else {
+            panic!("no ping");
+        };
+        assert_eq!(pong.ready[..], [0x80 | PONG, 2, b'h', b'i']);
+        assert!(parse(&[0x81, 0xff, 0, 0, 0, 0]).is_err());
+    }
+}

@@ -62,3 +62,45 @@ pub(crate) fn switching(key: &str) -> String {
          sec-websocket-accept: {accept}\r\n\r\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_is_answered_as_the_rfc_says() {
+        let input = b"GET /ws/chat/1/ HTTP/1.1\r\nHost: a\r\nsec-websocket-KEY: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81";
+        let request = Request::parse(input).unwrap();
+        assert_eq!(
+            (request.path, request.taken),
+            ("/ws/chat/1/", input.len() - 1)
+        );
+        assert!(
+            switching(request.key.unwrap()).contains("accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+        );
+    }
+
+    #[test]
+    fn a_plain_request_has_no_key_and_half_a_request_is_none() {
+        let input = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        assert!(Request::parse(input).unwrap().key.is_none());
+        assert!(Request::parse(&input[..input.len() - 1]).is_none());
+    }
+
+    #[test]
+    fn the_page_has_the_bytes_that_it_promises() {
+        let page = Page::of(1000);
+        let head_bytes = page
+            .0
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        assert!(
+            str::from_utf8(&page.0[..head_bytes])
+                .unwrap()
+                .contains("content-length: 1000\r\n")
+        );
+        assert_eq!(page.0.len() - head_bytes, 1000);
+    }
+}
