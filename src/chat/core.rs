@@ -5,10 +5,15 @@ use std::{sync::Arc, time::Duration};
 use entity::UserId;
 
 use crate::{
-    chat::{Limits, people::People, writer::Writer},
+    chat::{ChatError, Limits, people::People, writer::Writer},
     lease::Windows,
-    store::Store,
+    store::{Store, database_time},
 };
+
+/// The last minute's sends are read by so many, and no further than so many times: a service that took more than
+/// that in a minute has its limit off, or as many users.
+const REMEMBERED_AT_ONCE: u64 = 5000;
+const REMEMBERED_PAGES: usize = 200;
 
 /// The window in which sends and changes are counted.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -38,5 +43,26 @@ impl Core {
             people,
             limits,
         }
+    }
+
+    /// Reads the windows of sends from the last minute's messages, newest first.
+    pub(crate) async fn remember_sends(&self) -> Result<(), ChatError> {
+        let now = database_time();
+        let mut below = i64::MAX;
+        for _ in 0..REMEMBERED_PAGES {
+            let sends = self.store.recent_sends(below, REMEMBERED_AT_ONCE).await?;
+            for (id, sender, at) in &sends {
+                let ago = (now - *at).to_std().unwrap_or_default();
+                if ago >= MINUTE {
+                    return Ok(());
+                }
+                self.sends.remember(sender, ago);
+                below = *id;
+            }
+            if (sends.len() as u64) < REMEMBERED_AT_ONCE {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }

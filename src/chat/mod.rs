@@ -46,6 +46,12 @@ pub use sessions::{
 pub use text::Text;
 pub use users::{Account, NewUser, StaffPatch, UserPage, UserPatch, Users};
 
+use std::sync::Arc;
+
+use entity::Time;
+
+use self::{core::Core, people::People, revoked::Revocations, writer::Writer};
+
 /// The domain's operations, by topic. One per node.
 pub struct Domain {
     /// Accounts, profiles, blocks.
@@ -62,11 +68,59 @@ pub struct Domain {
     pub reading: Reading,
     /// Pages of messages and what happened since.
     pub history: History,
+    core: Arc<Core>,
+}
+
+/// What the domain is built on.
+pub struct Foundations {
+    /// The database.
+    pub store: crate::store::Store,
+    /// How the writer's transactions end.
+    pub commit: crate::store::Commit,
+    /// Who takes the writer's events further.
+    pub publish: Arc<dyn Publish>,
+    /// What users may do how often.
+    pub limits: Limits,
+    /// What tokens, tickets and passwords are made and checked with.
+    pub means: Means,
+    /// How long sign-ins last.
+    pub rules: SessionRules,
 }
 
 impl Domain {
+    /// Starts the writer and reads into memory what a start needs: sessions that ended, the last minute's sends.
+    pub async fn start(on: Foundations) -> Result<Domain, ChatError> {
+        let people = Arc::new(People::new(on.store.clone()));
+        let writer = Writer::start(on.store.clone(), on.commit, people.clone(), on.publish);
+        let core = Arc::new(Core::new(on.store, writer, people.clone(), on.limits));
+        core.remember_sends().await?;
+        let revocations = Arc::new(Revocations::new(people, on.rules.access_lifetime + on.rules.leeway));
+        let sessions = Sessions::new(core.clone(), on.means, on.rules, revocations);
+        sessions.load().await?;
+        Ok(Domain {
+            users: Users {},
+            sessions,
+            chats: Chats { core: core.clone() },
+            members: Members { core: core.clone() },
+            messages: Messages { core: core.clone() },
+            reading: Reading { core: core.clone() },
+            history: History { core: core.clone() },
+            core,
+        })
+    }
+
     /// The database's clock.
-    pub fn now(&self) -> entity::Time {
+    pub fn now(&self) -> Time {
         crate::store::database_time()
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), ChatError> {
+        Ok(self.core.store.ping().await?)
+    }
+
+    /// Finishes what the writer has and takes nothing more.
+    pub async fn stop(&self) {
+        self.core.writer.stop().await;
     }
 }
