@@ -11,6 +11,7 @@ pub mod logging;
 pub mod origin;
 pub mod rest;
 pub mod server;
+pub mod service;
 pub mod settings;
 pub mod store;
 pub mod urlencoded;

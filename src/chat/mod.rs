@@ -94,7 +94,10 @@ impl Domain {
         let writer = Writer::start(on.store.clone(), on.commit, people.clone(), on.publish);
         let core = Arc::new(Core::new(on.store, writer, people.clone(), on.limits));
         core.remember_sends().await?;
-        let revocations = Arc::new(Revocations::new(people, on.rules.access_lifetime + on.rules.leeway));
+        let revocations = Arc::new(Revocations::new(
+            people,
+            on.rules.access_lifetime + on.rules.leeway,
+        ));
         let sessions = Sessions::new(core.clone(), on.means, on.rules, revocations);
         sessions.load().await?;
         Ok(Domain {

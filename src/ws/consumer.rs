@@ -6,7 +6,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use entity::UserId;
+use entity::{ChatId, UserId};
 use tracing::debug;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     pace::{Bucket, Window},
     registry::{Entry, Registry},
     signin::{Credential, Handshake, SignInRefused},
+    single::{Single, Singles},
 };
 use crate::{
     chat::{Actor, AuthError, ConnectionId},
@@ -165,6 +166,16 @@ impl<W: World> Connection<W> {
         );
         self.ends_in(self.life_of(&actor));
         Ok(actor)
+    }
+
+    /// Takes the user's place in a chat, where only one connection counts.
+    pub(super) fn claim(
+        &self,
+        singles: &Arc<Singles>,
+        chat: ChatId,
+        actor: &Actor,
+    ) -> Result<Option<Single>, Close> {
+        singles.claim(chat, actor.id(), &self.entry, self.registry().now())
     }
 
     /// Whose connection it is, once somebody has signed in.

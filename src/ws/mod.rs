@@ -8,12 +8,14 @@
 
 pub mod close;
 mod consumer;
+pub mod dialect;
 mod inbound;
 mod outbound;
 mod pace;
 mod pulse;
 mod registry;
 mod signin;
+mod single;
 mod socket;
 mod work;
 
@@ -29,6 +31,7 @@ pub use self::{
     consumer::{Connection, Consumer, World},
     registry::Registry,
     signin::{Credential, Handshake, Origins, SignInRefused},
+    single::{SecondConnection, Singles},
 };
 use self::{signin::Refusal, socket::Socket, work::Work};
 use crate::server::UpgradeSlot;

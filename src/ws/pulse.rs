@@ -52,6 +52,11 @@ impl Pulse {
         self.heard.store(now, Relaxed);
     }
 
+    /// How long nothing was heard from the client.
+    pub(super) fn silence(&self, now: u32) -> u32 {
+        now.saturating_sub(self.heard.load(Relaxed))
+    }
+
     pub(super) fn spoke(&self, now: u32) {
         self.spoke.store(now, Relaxed);
         self.blocked.store(0, Relaxed);

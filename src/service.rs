@@ -1,0 +1,379 @@
+//! Wiring: builds the rooms from the bottom up, drains them from the top down. It alone knows every room.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use migration::{Migrator, MigratorTrait};
+use poem::{Addr, Endpoint, Request, Response, Result, Route};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    auth::{
+        Algorithm, KeyError, PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys,
+        tokens::TokenSettings,
+    },
+    chat::{self, Domain, Foundations, Means, SessionRules},
+    data_dir::{DataDir, DataDirError, DataDirLock},
+    hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
+    layer::{ChannelLayer, LayerError, MemoryLayer},
+    origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
+    rest::{self, Check, Edge},
+    server::{Server, ServerLimits},
+    settings::{ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife},
+    store::{Commit, Store, StoreError, StoreOptions},
+    ws::{
+        Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
+        dialect::{self, World},
+    },
+};
+
+/// How long a query waits for a connection to the database.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    /// Its tables.
+    #[error("the database's tables: {0}")]
+    Migration(#[from] sea_orm::DbErr),
+    /// The keys that sign tokens.
+    #[error("the keys that sign tokens: {0}")]
+    Keys(#[from] KeyError),
+    /// The channel layer.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// What users and sessions are read into memory at the start.
+    #[error("reading what a start needs: {0}")]
+    Domain(#[from] chat::ChatError),
+    /// Listening.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What a program that embeds the service may put in the place of the usual.
+#[derive(Default)]
+pub struct Parts {
+    /// The channel layer; in memory where not given. Nodes of one process that share one hear each other.
+    pub layer: Option<Arc<dyn ChannelLayer>>,
+    /// How the writer's transactions end.
+    pub commit: Commit,
+    /// Several services of one process may use one data directory.
+    pub shares_data_dir: bool,
+}
+
+/// A running service.
+pub struct Service {
+    addresses: Vec<Addr>,
+    domain: Arc<Domain>,
+    hub_tasks: HubTasks,
+    registry: Arc<Registry>,
+    store: Store,
+    drain: Duration,
+    stop_serving: CancellationToken,
+    serving: JoinHandle<()>,
+    stop_registry: CancellationToken,
+    registry_task: JoinHandle<()>,
+    _lock: Option<DataDirLock>,
+}
+
+impl Service {
+    /// Starts: makes the data directory and the tables where they don't exist, and listens.
+    pub async fn start(settings: Settings) -> std::result::Result<Service, StartError> {
+        Self::start_with(settings, Parts::default()).await
+    }
+
+    /// Starts with other parts.
+    pub async fn start_with(
+        settings: Settings,
+        parts: Parts,
+    ) -> std::result::Result<Service, StartError> {
+        let data_dir = DataDir::open(&settings.storage.data_dir)?;
+        let lock = match parts.shares_data_dir {
+            true => None,
+            false => Some(
+                data_dir
+                    .lock(settings.listening.drain + Duration::from_secs(5))
+                    .await?,
+            ),
+        };
+        let secret = data_dir.secret_key(&settings.tokens)?;
+        let store = open_store(&settings, &data_dir).await?;
+        Migrator::up(store.write(), None).await?;
+
+        let layer = parts
+            .layer
+            .unwrap_or_else(|| Arc::new(MemoryLayer::default()));
+        let (hubs, hub_tasks) = hub::start(layer).await?;
+        let foundations = Foundations {
+            store: store.clone(),
+            commit: parts.commit,
+            limits: limits(&settings),
+            means: means(&settings, secret.reveal())?,
+            rules: session_rules(&settings),
+            publish: hubs.clone(),
+        };
+        let queues = QueueLimits {
+            frames_max: settings.connections.queue_frames,
+            bytes_max: settings.connections.queue_bytes,
+            total_bytes_max: settings.connections.queue_total,
+        };
+        let registry = Registry::new(
+            QueueTotal::new(queues),
+            settings.connections.connections_per_user,
+        );
+        let domain = Arc::new(Domain::start(foundations).await?);
+        hub_tasks.attach(&hubs, &domain);
+        let revoking = registry.clone();
+        domain
+            .sessions
+            .on_revoked(move |revoked| revoking.revoke(revoked));
+
+        let front = front(&settings, &store, &domain, hubs, &registry);
+        let addresses = settings.listening.bind.iter().map(ToString::to_string);
+        let server = Server::bind(addresses, server_limits(&settings)).await?;
+        let addresses = server.local_addrs();
+        let (stop_serving, stop_registry) = (CancellationToken::new(), CancellationToken::new());
+        let serving = tokio::spawn(server.serve(front, stop_serving.clone()));
+        let sweeping = (registry.clone(), stop_registry.clone());
+        let registry_task = tokio::spawn(async move { sweeping.0.run(sweeping.1).await });
+        for address in &addresses {
+            info!(%address, "listening on {address}");
+        }
+        Ok(Service {
+            addresses,
+            domain,
+            hub_tasks,
+            registry,
+            store,
+            drain: settings.listening.drain,
+            stop_serving,
+            serving,
+            stop_registry,
+            registry_task,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens; ports are the real ones.
+    pub fn local_addrs(&self) -> &[Addr] {
+        &self.addresses
+    }
+
+    /// The addresses among them that have a port.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses
+            .iter()
+            .filter_map(|address| address.as_socket_addr().copied())
+            .collect()
+    }
+
+    /// The domain's operations.
+    pub fn domain(&self) -> &Arc<Domain> {
+        &self.domain
+    }
+
+    /// Open sockets.
+    pub fn connections(&self) -> usize {
+        self.registry.count()
+    }
+
+    /// Bytes that wait in all queues.
+    pub fn queued_bytes(&self) -> usize {
+        self.registry.queued_bytes()
+    }
+
+    /// Serves until `shutdown`, then drains.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
+        shutdown.await;
+        self.stop().await;
+    }
+
+    /// Ends from the top down: stops accepting, closes sockets with 1012 spread over the drain, finishes the requests
+    /// in flight and the writer's batch.
+    pub async fn stop(self) {
+        info!("draining for {:?}", self.drain);
+        self.stop_serving.cancel();
+        self.registry.drain(self.drain).await;
+        if let Err(failed) = self.serving.await {
+            warn!("the server ended badly: {failed}");
+        }
+        self.stop_registry.cancel();
+        if let Err(failed) = self.registry_task.await {
+            warn!("the registry ended badly: {failed}");
+        }
+        self.domain.stop().await;
+        self.hub_tasks.stop().await;
+        self.store.close().await;
+        info!("drained");
+    }
+}
+
+/// Connects to the database of these settings.
+pub async fn open_store(
+    settings: &Settings,
+    data_dir: &DataDir,
+) -> std::result::Result<Store, StartError> {
+    let options = StoreOptions {
+        url: data_dir.database_url(&settings.storage.database_url)?,
+        readers: settings.storage.database_pool,
+        acquire_timeout: ACQUIRE_TIMEOUT,
+    };
+    Ok(Store::open(&options).await?)
+}
+
+fn limits(settings: &Settings) -> chat::Limits {
+    let limits = &settings.limits;
+    chat::Limits {
+        message_chars: limits.message_chars as usize,
+        messages_per_minute: limits.messages_per_minute,
+        changes_per_minute: limits.changes_per_minute,
+        registrations_per_hour: limits.registrations_per_hour,
+        rooms_per_hour: limits.rooms_per_hour,
+        signin_failures: limits.signin_failures,
+        members_add: limits.members_add,
+    }
+}
+
+fn session_rules(settings: &Settings) -> SessionRules {
+    SessionRules {
+        access_lifetime: settings.tokens.access_token_lifetime,
+        refresh_lifetime: settings.tokens.refresh_token_lifetime,
+        rotate: settings.tokens.rotate_refresh_tokens,
+        ..SessionRules::default()
+    }
+}
+
+fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartError> {
+    let tokens = &settings.tokens;
+    let secret = Secret::new(secret);
+    let public_key = match &tokens.jwt_public_key_file {
+        Some(path) => Some(Secret::new(std::fs::read_to_string(path)?)),
+        None => None,
+    };
+    let keys = TokenKeys::new(TokenSettings {
+        algorithm: algorithm(tokens.jwt_algorithm),
+        public_key,
+        previous_keys: tokens
+            .jwt_previous_keys
+            .iter()
+            .map(|key| Secret::new(key.reveal()))
+            .collect(),
+        issuer: tokens.jwt_issuer.clone(),
+        audience: tokens.jwt_audience.clone(),
+        ..TokenSettings::new(secret.clone())
+    })?;
+    let hasher = PasswordHasher::new(
+        PasswordCost::new(settings.accounts.password_cost).unwrap_or(PasswordCost::DEFAULT),
+    );
+    Ok(Means {
+        keys,
+        tickets: Tickets::new(&secret),
+        hasher,
+    })
+}
+
+fn algorithm(setting: JwtAlgorithm) -> Algorithm {
+    match setting {
+        JwtAlgorithm::HS256 => Algorithm::HS256,
+        JwtAlgorithm::HS384 => Algorithm::HS384,
+        JwtAlgorithm::HS512 => Algorithm::HS512,
+        JwtAlgorithm::RS256 => Algorithm::RS256,
+        JwtAlgorithm::RS384 => Algorithm::RS384,
+        JwtAlgorithm::RS512 => Algorithm::RS512,
+        JwtAlgorithm::ES256 => Algorithm::ES256,
+        JwtAlgorithm::ES384 => Algorithm::ES384,
+        JwtAlgorithm::EdDSA => Algorithm::EdDSA,
+    }
+}
+
+fn server_limits(settings: &Settings) -> ServerLimits {
+    ServerLimits {
+        connections_max: settings.connections.connections_max(),
+        head_deadline: settings.connections.signin_deadline,
+        drain: settings.listening.drain,
+        ..ServerLimits::default()
+    }
+}
+
+fn front(
+    settings: &Settings,
+    store: &Store,
+    domain: &Arc<Domain>,
+    hubs: Arc<Hubs>,
+    registry: &Arc<Registry>,
+) -> impl Endpoint<Output = Response> + use<> {
+    let proxies = TrustedProxies::new(settings.listening.trusted_proxies.clone());
+    let origins = AllowedOrigins::new(settings.listening.allowed_origins.clone());
+    let rule = match settings.connections.connections_per_chat {
+        ConnectionRule::Replace => SecondConnection::Replaces,
+        ConnectionRule::Reject => SecondConnection::IsRejected,
+        ConnectionRule::Many => SecondConnection::Stays,
+    };
+    let sockets = Arc::new(Sockets {
+        world: Arc::new(World {
+            domain: domain.clone(),
+            hubs,
+            singles: Singles::new(rule),
+        }),
+        registry: registry.clone(),
+        limits: SocketLimits {
+            frame_bytes_max: settings.connections.frame_bytes,
+            frames_per_second: settings.limits.frames_per_second,
+            history_per_minute: settings.limits.history_per_minute,
+            ends_with_token: settings.tokens.expire_sockets == SocketLife::Token,
+        },
+        origins: Origins {
+            proxies: proxies.clone(),
+            allowed: origins.clone(),
+        },
+    });
+    let asked = store.clone();
+    let database = Check {
+        name: "database",
+        run: Box::new(move || {
+            let store = asked.clone();
+            Box::pin(async move { store.ping().await.map_err(|_| "away".to_owned()) })
+        }),
+    };
+    let rest = rest::endpoint(Edge {
+        domain: domain.clone(),
+        proxies,
+        origins,
+        hosts: AllowedHosts::new(settings.listening.allowed_hosts.clone()),
+        body_bytes_max: settings.connections.body_bytes,
+        registration: match settings.accounts.registration {
+            Registration::Open => rest::Registration::Open,
+            Registration::Staff => rest::Registration::Staff,
+            Registration::Closed => rest::Registration::Closed,
+        },
+        checks: vec![database],
+    });
+    Front {
+        sockets: dialect::routes(&sockets),
+        rest,
+    }
+}
+
+/// Sockets where a dialect is served, REST everywhere else.
+struct Front<R> {
+    sockets: Route,
+    rest: R,
+}
+
+impl<R: Endpoint<Output = Response>> Endpoint for Front<R> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        if dialect::serves(request.uri().path()) {
+            return self.sockets.call(request).await;
+        }
+        self.rest.call(request).await
+    }
+}

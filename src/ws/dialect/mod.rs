@@ -1,0 +1,83 @@
+//! The dialects: each turns frames into operations and events into frames, and decides nothing else.
+//!
+//! Here: their table, and what all of them work on. Not here: connections (`ws`), rules (`chat`), order (`hub`).
+
+mod chat;
+
+use std::sync::Arc;
+
+use poem::Route;
+
+use super::{Consumer, Credential, Sockets, single::Singles};
+use crate::{
+    chat::{Actor, AuthError, Domain},
+    hub::{Encode, Hubs, Voice},
+};
+
+pub use chat::{EVENTS, FRAMES};
+
+/// What the dialects' consumers work on.
+pub struct World {
+    /// The operations.
+    pub domain: Arc<Domain>,
+    /// Where events come from.
+    pub hubs: Arc<Hubs>,
+    /// One connection per user and chat.
+    pub singles: Arc<Singles>,
+}
+
+impl super::World for World {
+    async fn authenticate(&self, credential: &Credential) -> Result<Actor, AuthError> {
+        match credential {
+            Credential::Token(token) => self.domain.sessions.authenticate(token).await,
+            Credential::Ticket(ticket) => self.domain.sessions.redeem(ticket).await,
+        }
+    }
+}
+
+/// A dialect's line in the table.
+struct Dialect {
+    name: &'static str,
+    encode: Encode,
+    ends_with_chat: bool,
+}
+
+/// All dialects. Their places are their numbers, by which the hub keeps encodings.
+const DIALECTS: &[Dialect] = &[Dialect {
+    name: chat::Chat::NAME,
+    encode: chat::encode,
+    ends_with_chat: true,
+}];
+
+/// A dialect as the hub knows it.
+fn voice(name: &str) -> Option<Voice> {
+    let number = DIALECTS.iter().position(|dialect| dialect.name == name)?;
+    let Dialect {
+        encode,
+        ends_with_chat,
+        ..
+    } = DIALECTS[number];
+    Some(Voice {
+        number,
+        encode,
+        ends_with_chat,
+    })
+}
+
+/// Where each dialect is served, with the slash at the end and without.
+pub fn routes(sockets: &Arc<Sockets<World>>) -> Route {
+    let chat = || sockets.endpoint::<chat::Chat>();
+    Route::new()
+        .at("/ws/chat/:chat_id<\\d+>/", chat())
+        .at("/ws/chat/:chat_id<\\d+>", chat())
+}
+
+/// Whether some dialect is served at this path.
+pub fn serves(path: &str) -> bool {
+    let segment = path
+        .strip_prefix("/ws/chat/")
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    segment.is_some_and(|segment| {
+        !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
