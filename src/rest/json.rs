@@ -306,7 +306,12 @@ impl Reader<'_> {
     fn unicode(&mut self, backslash: usize) -> Result<Result<char, u16>, String> {
         let first = self.hex(backslash)?;
         let is_high = (0xd800..0xdc00).contains(&first);
-        if is_high && self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+        let follows = self
+            .text
+            .as_bytes()
+            .get(self.at..)
+            .filter(|rest| rest.len() > 6);
+        if is_high && follows.is_some_and(|rest| rest.starts_with(b"\\u")) {
             let second_at = self.at;
             self.at += 2;
             let second = self.hex(second_at)?;
@@ -319,8 +324,10 @@ impl Reader<'_> {
     }
 
     fn hex(&mut self, backslash: usize) -> Result<u16, String> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4);
-        let code = digits
+        // As in CPython, an escape at the very end is a broken one, not an unterminated text.
+        let five = self.text.as_bytes().get(self.at..self.at + 5);
+        let code = five
+            .map(|five| &five[..4])
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u16::from_str_radix(digits, 16).ok())
@@ -371,6 +378,10 @@ mod tests {
                 "Unterminated string starting at: line 1 column 2 (char 1)",
             ),
             (r#"["a\q"]"#, r"Invalid \escape: line 1 column 4 (char 3)"),
+            (
+                r#"["\ud83d"#,
+                r"Invalid \uXXXX escape: line 1 column 4 (char 3)",
+            ),
             (
                 r#"["\u12"]"#,
                 r"Invalid \uXXXX escape: line 1 column 4 (char 3)",

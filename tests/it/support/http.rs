@@ -67,7 +67,8 @@ impl Request {
         if !has("connection") {
             head += "Connection: close\r\n";
         }
-        if !self.body.is_empty() || matches!(&*self.method, "POST" | "PUT" | "PATCH") {
+        let has_length = !self.body.is_empty() || matches!(&*self.method, "POST" | "PUT" | "PATCH");
+        if has_length && !has("transfer-encoding") {
             head += &format!("Content-Length: {}\r\n", self.body.len());
         }
         for (name, value) in &self.headers {
