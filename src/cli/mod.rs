@@ -7,6 +7,7 @@ mod backup;
 pub mod documents;
 mod load;
 mod migrate;
+mod serve;
 
 use std::{
     error::Error,
@@ -45,6 +46,8 @@ struct CommandLine {
 /// What is asked for.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Serve (what is done without a command); brings the database up to date first
+    Serve(Box<Settings>),
     /// Bring the tables up to date, take the newest step back, or tell how they stand
     Migrate(migrate::Migrate),
     /// Copy everything that is kept, while serving; the copy is a data directory to start on
@@ -86,12 +89,14 @@ pub fn read() -> Result<Command, ExitCode> {
             ExitCode::from(code)
         }
     })?;
-    given
-        .settings
-        .check()
-        .map_err(|error| refuse(&error.to_string()))?;
-    let nothing_asked = || refuse("`tertulia help` tells what can be asked for");
-    given.command.ok_or_else(nothing_asked)
+    let serve = Command::Serve(Box::new(given.settings));
+    let command = given.command.unwrap_or(serve);
+    if let Command::Serve(settings) = &command {
+        settings
+            .check()
+            .map_err(|error| refuse(&error.to_string()))?;
+    }
+    Ok(command)
 }
 
 fn refuse(problem: &str) -> ExitCode {
@@ -102,6 +107,7 @@ fn refuse(problem: &str) -> ExitCode {
 /// Does what is asked for.
 pub async fn run(command: Command) -> Outcome {
     match command {
+        Command::Serve(settings) => serve::run(*settings).await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Openapi => documents::openapi(),
