@@ -16,7 +16,7 @@ use entity::{ChatId, Seq};
 use parking_lot::Mutex;
 
 use super::{
-    SharedFrame,
+    Close, SharedFrame,
     delivery::{Encodings, Seat},
     typing::Typists,
 };
@@ -36,10 +36,23 @@ pub(super) enum Delivery {
     Gap,
 }
 
+/// What became of a membership between being read and being seated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    /// Nothing that ends it was delivered.
+    Holds,
+    /// It has ended.
+    Ended(Close),
+    /// The hub doesn't remember: to be read again.
+    Unknown,
+}
+
 /// Where a connection that resumes goes on.
 pub(super) enum Next {
     /// It stands where the hub stands, and has been seated.
     Live,
+    /// It stands there, but its membership may have ended, or has.
+    NotSeated(Membership),
     /// These come next.
     Events(Vec<Arc<ChatEvent>>),
     /// The hub doesn't remember: to be read from the database.
@@ -118,12 +131,27 @@ impl Hub {
         self.state.lock().take(event)
     }
 
-    /// Seats a connection where the hub stands. `greet` tells it the number from which on it hears everything; its
-    /// frame goes before them.
-    pub(super) fn seat(&self, seat: Seat, greet: impl FnOnce(Seq) -> Option<SharedFrame>) {
+    /// Seats a connection where the hub stands, if its membership, which was read at `checked_at`, holds still.
+    /// `greet` tells it the number from which on it hears everything; its frame goes before them.
+    pub(super) fn seat(
+        &self,
+        seat: &Seat,
+        checked_at: Seq,
+        greet: impl FnOnce(Seq) -> Option<SharedFrame>,
+    ) -> Membership {
         let mut state = self.state.lock();
-        let after = state.delivered.unwrap_or_default();
-        state.add(Sitting { seat, after }, greet(after));
+        let membership = state.membership(seat, checked_at);
+        if membership == Membership::Holds {
+            let after = state.delivered.unwrap_or_default();
+            state.add(
+                Sitting {
+                    seat: seat.clone(),
+                    after,
+                },
+                greet(after),
+            );
+        }
+        membership
     }
 
     /// What comes after `since` for a connection that resumes; seats it where nothing does.
@@ -132,6 +160,7 @@ impl Hub {
         since: Seq,
         limit: usize,
         seat: &Seat,
+        checked_at: Seq,
         greet: impl FnOnce(Seq) -> Option<SharedFrame>,
     ) -> Next {
         let mut state = self.state.lock();
@@ -139,6 +168,10 @@ impl Hub {
             return Next::Unknown;
         };
         if since >= delivered {
+            let membership = state.membership(seat, checked_at);
+            if membership != Membership::Holds {
+                return Next::NotSeated(membership);
+            }
             state.add(
                 Sitting {
                     seat: seat.clone(),
@@ -240,6 +273,31 @@ impl State {
             .retain(|other| other.seat.connection != sitting.seat.connection);
         self.seats.push(sitting);
         self.empty_since = None;
+    }
+
+    /// Whether a membership that was read at `checked_at` was ended by what was delivered since.
+    fn membership(&self, seat: &Seat, checked_at: Seq) -> Membership {
+        if self
+            .delivered
+            .is_none_or(|delivered| delivered <= checked_at)
+        {
+            return Membership::Holds;
+        }
+        if self
+            .memory
+            .front()
+            .is_none_or(|oldest| oldest.seq > Some(checked_at.next()))
+        {
+            return Membership::Unknown;
+        }
+        let since = self
+            .memory
+            .iter()
+            .filter(|event| event.seq > Some(checked_at));
+        since
+            .filter_map(|event| seat.end(event))
+            .next()
+            .map_or(Membership::Holds, Membership::Ended)
     }
 
     fn take(&mut self, event: &Arc<ChatEvent>) -> Delivery {

@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{
-    Close, Queue, Seat, SharedFrame,
-    hub::{Delivery, Hub, Next},
+    Close, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    hub::{Delivery, Hub, Membership, Next},
     publish::LayerWork,
 };
 use crate::{
@@ -102,18 +102,34 @@ impl Hubs {
         Ok((hub, entered))
     }
 
-    /// Seats a connection where the chat stands. `greet` is told the number from which on it hears everything.
-    pub fn seat(
+    /// Seats a connection where the chat stands. `greet` is told the number from which on it hears everything, and how
+    /// the member stands. Whoever was removed since `entered` was read isn't let in.
+    pub async fn seat(
         self: &Arc<Self>,
+        actor: &Actor,
         hub: Arc<Hub>,
+        mut entered: Entered,
         seat: Seat,
-        greet: impl FnOnce(Seq) -> Option<SharedFrame>,
-    ) -> Seated {
-        hub.seat(seat.clone(), greet);
-        Seated {
-            hubs: self.clone(),
-            hub,
-            seat,
+        greet: impl Fn(Seq, &Entered) -> Option<SharedFrame>,
+    ) -> Result<Seated, Close> {
+        loop {
+            match hub.seat(&seat, entered.last_seq, |seq| greet(seq, &entered)) {
+                Membership::Holds => {
+                    return Ok(Seated {
+                        hubs: self.clone(),
+                        hub,
+                        seat,
+                    });
+                }
+                Membership::Ended(close) => return Err(close),
+                Membership::Unknown => {
+                    entered = match self.enter(actor, hub.chat()).await {
+                        Ok((_, entered)) => entered,
+                        Err(ChatError::NotFound(_)) => return Err(NOT_A_MEMBER),
+                        Err(_) => return Err(AWAY),
+                    }
+                }
+            }
         }
     }
 
@@ -288,11 +304,18 @@ impl Seated {
         let stands = self.hub.delivered().unwrap_or(Seq(0)).max(entered.last_seq);
         if since > stands {
             replayed.reset = true;
-            self.hub.seat(self.seat.clone(), |_| end(replayed));
-            return Ok(replayed);
+            return match self
+                .hub
+                .seat(&self.seat, entered.last_seq, |_| end(replayed))
+            {
+                Membership::Holds => Ok(replayed),
+                Membership::Ended(close) => Err(close),
+                Membership::Unknown => Err(GONE),
+            };
         }
         replayed.seq = since.max(entered.visible_above);
         let mut told = 0;
+        let mut checked_at = entered.last_seq;
         loop {
             let limit = (REPLAY_MAX - told).min(PAGE as usize);
             if limit == 0 {
@@ -300,8 +323,13 @@ impl Seated {
                 return send(queue, end(replayed)).map(|()| replayed);
             }
             let live = |_| end(replayed);
-            let events = match self.hub.resume(replayed.seq, limit, &self.seat, live) {
+            let resumed = self
+                .hub
+                .resume(replayed.seq, limit, &self.seat, checked_at, live);
+            let events = match resumed {
                 Next::Live => return Ok(replayed),
+                Next::NotSeated(Membership::Ended(close)) => return Err(close),
+                Next::NotSeated(_) => return Err(GONE),
                 Next::Events(events) => events,
                 Next::Unknown => self.read(entered, replayed.seq, limit as u64).await?,
             };
@@ -324,6 +352,10 @@ impl Seated {
                 }
             }
             told += events.len();
+            if replayed.seq <= checked_at {
+                // Nothing among these ended the membership.
+                checked_at = checked_at.max(last);
+            }
             replayed.seq = last;
             queue.answered().await?;
         }
@@ -340,12 +372,13 @@ impl Seated {
         events.map_err(|error| {
             let chat = self.hub.chat();
             warn!(chat = %chat, "chat {chat}: a replay could not be read: {error}");
-            Close::new(1013, "Try again later")
+            AWAY
         })
     }
 }
 
 const GONE: Close = Close::new(1012, "Try again");
+const AWAY: Close = Close::new(1013, "Service temporarily unavailable");
 
 fn send(queue: &Queue, frame: Option<SharedFrame>) -> Result<(), Close> {
     frame.map_or(Ok(()), |frame| queue.answer(frame))

@@ -83,7 +83,7 @@ impl Consumer for Chat {
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
             queue: cx.queue().clone(),
         };
-        let greeting = |seq| {
+        let greeting = |seq, entered: &Entered| {
             Some(frames::connection_established(
                 chat,
                 &actor,
@@ -109,7 +109,10 @@ impl Consumer for Chat {
                 (seated, Some(Seq(since)))
             }
             wrong => {
-                let seated = world.hubs.seat(hub, seat, greeting);
+                let seated = world
+                    .hubs
+                    .seat(&actor, hub, entered.clone(), seat, greeting)
+                    .await?;
                 if wrong.is_some() {
                     cx.send_error(frames::error(
                         "since must be a number",
