@@ -5,6 +5,8 @@
 //! Relies on: the writer alone takes numbers of a chat, under the chat row's lock (`writer.rs`).
 //! Bounded by: the writer's queue (`QUEUE_JOBS_MAX`, `QUEUE_BYTES_MAX`), the caches' sizes, `Limits`.
 
+mod account_names;
+mod accounts;
 mod actor;
 mod chats;
 mod core;
@@ -29,6 +31,7 @@ mod throttle;
 mod users;
 mod writer;
 
+pub use accounts::Accounts;
 pub use actor::Actor;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
 pub use error::{ChatError, Thing};
@@ -44,7 +47,10 @@ pub use sessions::{
     TokenPair,
 };
 pub use text::Text;
-pub use users::{Account, NewUser, StaffPatch, UserPage, UserPatch, Users};
+pub use users::{
+    Account, Directory, NewUser, Online, Registration, StaffPatch, UserPage, UserPatch, UserRules,
+    Users,
+};
 
 use std::sync::Arc;
 

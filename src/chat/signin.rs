@@ -65,7 +65,7 @@ impl Sessions {
         let row = row.ok_or(SignInError::NoAccount)?;
         self.prove(Some(&row), old, Account::Known(row.id), address)
             .await?;
-        let faults = PasswordPolicy::default().faults(new, &names(&row));
+        let faults = PasswordPolicy::default().faults(new, &Person::from(&row));
         if !faults.is_empty() {
             return Err(PasswordError::Weak(faults));
         }
@@ -171,15 +171,6 @@ impl Sessions {
             issued_at,
             lifetime: lifetime.to_std().unwrap_or_default(),
         })
-    }
-}
-
-fn names(row: &user::Model) -> Person<'_> {
-    Person {
-        username: &row.username,
-        first_name: &row.first_name,
-        last_name: &row.last_name,
-        email: &row.email,
     }
 }
 

@@ -1,9 +1,10 @@
 //! A node for tests: the domain's rooms over a database of its own, or over one that it shares with another node.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use entity::{UserId, user};
 use migration::{Migrator, MigratorTrait};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::{
@@ -11,8 +12,9 @@ use crate::{
         PasswordCost, PasswordHasher, Passwords, Secret, Tickets, TokenKeys, tokens::TokenSettings,
     },
     chat::{
-        ChatEvent, Limits, Means, Publish, SessionRules, Sessions, SignIn, SignInError, TokenPair,
-        core::Core, people::People, revoked::Revocations, writer::Writer,
+        Accounts, ChatEvent, Limits, Means, Publish, SessionRules, Sessions, SignIn, SignInError,
+        TokenPair, UserRules, Users, core::Core, people::People, revoked::Revocations,
+        writer::Writer,
     },
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, database_time},
 };
@@ -28,16 +30,23 @@ pub(crate) struct Disk {
 /// One process of the service.
 pub(crate) struct Node {
     pub(crate) store: Store,
-    pub(crate) core: Arc<Core>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) sessions: Sessions,
+    pub(crate) users: Users,
+    /// Who has a socket open.
+    pub(crate) online: Arc<Mutex<HashSet<UserId>>>,
+    /// What was published.
+    pub(crate) published: Arc<Mutex<Vec<Arc<ChatEvent>>>>,
 }
 
-/// Nobody is connected.
-struct Nobody;
+/// Hubs that only remember.
+#[derive(Default)]
+struct Published(Arc<Mutex<Vec<Arc<ChatEvent>>>>);
 
-impl Publish for Nobody {
-    fn publish(&self, _: Vec<Arc<ChatEvent>>) {}
+impl Publish for Published {
+    fn publish(&self, events: Vec<Arc<ChatEvent>>) {
+        self.0.lock().extend(events);
+    }
 }
 
 impl Disk {
@@ -64,30 +73,45 @@ impl Disk {
     }
 
     pub(crate) async fn node_with(&self, rules: SessionRules, hasher: PasswordHasher) -> Node {
+        self.build(rules, UserRules::default(), hasher).await
+    }
+
+    pub(crate) async fn node_where(&self, users: UserRules) -> Node {
+        self.build(SessionRules::default(), users, hasher()).await
+    }
+
+    async fn build(&self, rules: SessionRules, users: UserRules, hasher: PasswordHasher) -> Node {
         let store = self.open().await;
         let people = Arc::new(People::new(store.clone()));
+        let published = Arc::<Mutex<Vec<_>>>::default();
         let writer = Writer::start(
             store.clone(),
             Commit::default(),
             people.clone(),
-            Arc::new(Nobody),
+            Arc::new(Published(published.clone())),
         );
         let core = Core::new(store.clone(), writer, people.clone(), Limits::default());
         let core = Arc::new(core);
         let revocations = Arc::new(Revocations::new(people, rules.access_lifetime));
-        let secret = Secret::new(SECRET);
+        let accounts = Accounts::open(store.clone(), hasher.clone());
         let means = Means {
             keys: keys(),
-            tickets: Tickets::new(&secret),
+            tickets: Tickets::new(&Secret::new(SECRET)),
             hasher,
         };
         let sessions = Sessions::new(core.clone(), means, rules, revocations.clone());
         sessions.load().await.unwrap();
+        let online = Arc::<Mutex<HashSet<UserId>>>::default();
+        let connected = online.clone();
+        let is_online = Box::new(move |user| connected.lock().contains(&user));
+        let users = Users::new(core, accounts, revocations.clone(), users, is_online);
         Node {
             store,
-            core,
             revocations,
             sessions,
+            users,
+            online,
+            published,
         }
     }
 }

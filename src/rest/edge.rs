@@ -22,21 +22,8 @@ pub struct Edge {
     pub hosts: AllowedHosts,
     /// The largest body that is read.
     pub body_bytes_max: usize,
-    /// Who may make accounts.
-    pub registration: Registration,
     /// What `/readyz` asks.
     pub checks: Vec<Check>,
-}
-
-/// Who may make accounts over REST.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// Everybody.
-    Open,
-    /// Staff.
-    Staff,
-    /// Nobody.
-    Closed,
 }
 
 /// The answer of a check: nothing, or what is wrong in words that may be shown.

@@ -38,7 +38,7 @@ mod tokens;
 mod users;
 
 pub use documents::document;
-pub use edge::{Check, Checked, Edge, Registration};
+pub use edge::{Check, Checked, Edge};
 
 use self::{
     chats::Chats, envelope::Envelope, events::Events, health::Health, members::Members,

@@ -4,11 +4,11 @@ use entity::UserId;
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 
 use crate::{
-    chat::{NewUser, PasswordError, SignInError, StaffPatch, UserPatch},
+    chat::{NewUser, PasswordError, Registration, SignInError, StaffPatch, UserPatch},
     rest::{
         answer::{Created, Drf, NoContent},
         body::Body,
-        edge::{Registration, Visitor},
+        edge::Visitor,
         fields::{Complaints, Fields, FromFields},
         pagination::{Here, Page as PageNumber, PageSize, numbered},
         problem::Problem,
@@ -295,13 +295,9 @@ impl Users {
         Created<Account>,
         Refused<{ INVALID | ANONYMOUS | FORBIDDEN | THROTTLED | UNAVAILABLE }>,
     > {
-        match (visitor.edge.registration, &visitor.actor) {
-            (Registration::Open, _) => {}
-            (Registration::Staff, Some(actor)) if actor.is_staff => {}
-            (Registration::Staff, None) => return Err(Problem::not_signed_in().into()),
-            (Registration::Staff, Some(_)) | (Registration::Closed, _) => {
-                return Err(Problem::forbidden().into());
-            }
+        let users = &visitor.edge.domain.users;
+        if users.registration() == Registration::Staff && visitor.actor.is_none() {
+            return Err(Problem::not_signed_in().into());
         }
         let Body(Registering {
             username,
@@ -317,11 +313,8 @@ impl Users {
             first_name: first_name.unwrap_or_default(),
             last_name: last_name.unwrap_or_default(),
         };
-        let account = visitor
-            .edge
-            .domain
-            .users
-            .register(new, visitor.address())
+        let account = users
+            .register(visitor.actor.as_ref(), new, visitor.address())
             .await;
         let account = account.map_err(Problem::all_of)?;
         let location = format!("/api/users/{}/", account.profile.id);
