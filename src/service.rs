@@ -13,14 +13,14 @@ use crate::{
         Algorithm, KeyError, PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys,
         tokens::TokenSettings,
     },
-    chat::{self, Domain, Foundations, Means, SessionRules},
+    chat::{self, Directory, Domain, Foundations, Means, SessionRules, UserRules},
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     layer::{ChannelLayer, LayerError, MemoryLayer},
     origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
     rest::{self, Check, Edge},
     server::{Server, ServerLimits},
-    settings::{ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife},
+    settings::{ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife, UserDirectory},
     store::{Commit, Store, StoreError, StoreOptions},
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
@@ -111,14 +111,6 @@ impl Service {
             .layer
             .unwrap_or_else(|| Arc::new(MemoryLayer::default()));
         let (hubs, hub_tasks) = hub::start(layer).await?;
-        let foundations = Foundations {
-            store: store.clone(),
-            commit: parts.commit,
-            limits: limits(&settings),
-            means: means(&settings, secret.reveal())?,
-            rules: session_rules(&settings),
-            publish: hubs.clone(),
-        };
         let queues = QueueLimits {
             frames_max: settings.connections.queue_frames,
             bytes_max: settings.connections.queue_bytes,
@@ -128,12 +120,30 @@ impl Service {
             QueueTotal::new(queues),
             settings.connections.connections_per_user,
         );
+        let online = registry.clone();
+        let foundations = Foundations {
+            store: store.clone(),
+            commit: parts.commit,
+            limits: limits(&settings),
+            means: means(&settings, secret.reveal())?,
+            rules: session_rules(&settings),
+            user_rules: user_rules(&settings),
+            online: Box::new(move |user| online.count_of(user) > 0),
+            publish: hubs.clone(),
+        };
         let domain = Arc::new(Domain::start(foundations).await?);
         hub_tasks.attach(&hubs, &domain);
         let revoking = registry.clone();
         domain
             .sessions
             .on_revoked(move |revoked| revoking.revoke(revoked));
+        // The domain asks the registry who is online: held by each other, they would never be dropped.
+        let seeing = Arc::downgrade(&domain);
+        registry.on_left(move |user| {
+            if let Some(domain) = seeing.upgrade() {
+                domain.users.seen(user, domain.now());
+            }
+        });
 
         let front = front(&settings, &store, &domain, hubs, &registry);
         let addresses = settings.listening.bind.iter().map(ToString::to_string);
@@ -250,6 +260,20 @@ fn session_rules(settings: &Settings) -> SessionRules {
     }
 }
 
+fn user_rules(settings: &Settings) -> UserRules {
+    UserRules {
+        registration: match settings.accounts.registration {
+            Registration::Open => chat::Registration::Open,
+            Registration::Staff => chat::Registration::Staff,
+            Registration::Closed => chat::Registration::Closed,
+        },
+        directory: match settings.accounts.user_directory {
+            UserDirectory::Open => Directory::Open,
+            UserDirectory::Exact => Directory::Exact,
+        },
+    }
+}
+
 fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartError> {
     let tokens = &settings.tokens;
     let secret = Secret::new(secret);
@@ -348,11 +372,6 @@ fn front(
         origins,
         hosts: AllowedHosts::new(settings.listening.allowed_hosts.clone()),
         body_bytes_max: settings.connections.body_bytes,
-        registration: match settings.accounts.registration {
-            Registration::Open => rest::Registration::Open,
-            Registration::Staff => rest::Registration::Staff,
-            Registration::Closed => rest::Registration::Closed,
-        },
         checks: vec![database],
     });
     Front {

@@ -55,6 +55,7 @@ pub use users::{
 use std::sync::Arc;
 
 use entity::Time;
+use tracing::warn;
 
 use self::{core::Core, people::People, revoked::Revocations, writer::Writer};
 
@@ -91,6 +92,10 @@ pub struct Foundations {
     pub means: Means,
     /// How long sign-ins last.
     pub rules: SessionRules,
+    /// How users come and what they see of each other.
+    pub user_rules: UserRules,
+    /// Who has a socket open.
+    pub online: Online,
 }
 
 impl Domain {
@@ -104,10 +109,18 @@ impl Domain {
             people,
             on.rules.access_lifetime + on.rules.leeway,
         ));
+        let accounts = Accounts::open(core.store.clone(), on.means.hasher.clone());
+        let users = Users::new(
+            core.clone(),
+            accounts,
+            revocations.clone(),
+            on.user_rules,
+            on.online,
+        );
         let sessions = Sessions::new(core.clone(), on.means, on.rules, revocations);
         sessions.load().await?;
         Ok(Domain {
-            users: Users {},
+            users,
             sessions,
             chats: Chats { core: core.clone() },
             members: Members { core: core.clone() },
@@ -131,5 +144,8 @@ impl Domain {
     /// Finishes what the writer has and takes nothing more.
     pub async fn stop(&self) {
         self.core.writer.stop().await;
+        if let Err(error) = self.users.write_seen().await {
+            warn!("when users were last seen is not written: {error}");
+        }
     }
 }

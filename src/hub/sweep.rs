@@ -55,6 +55,7 @@ fn end_typing(hubs: &Arc<Hubs>) {
 
 async fn sweep(hubs: &Arc<Hubs>, domain: &Domain) -> Result<(), ChatError> {
     domain.sessions.sweep(domain.now() - OVERLAP).await?;
+    domain.users.write_seen().await?;
     let all = hubs.all();
     for some in all.chunks(HUBS_AT_ONCE) {
         let chats: Vec<ChatId> = some.iter().map(|hub| hub.chat()).collect();

@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -49,8 +49,18 @@ pub struct Registry {
     count: AtomicUsize,
     is_draining: AtomicBool,
     gone: Notify,
+    /// Who hears that a user's last connection has ended.
+    left: OnceLock<Left>,
     connections: [Mutex<HashMap<ConnectionId, Arc<Entry>>>; SHARDS],
     users: [Mutex<HashMap<UserId, Vec<Arc<Entry>>>>; SHARDS],
+}
+
+struct Left(Box<dyn Fn(UserId) + Send + Sync>);
+
+impl std::fmt::Debug for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Left")
+    }
 }
 
 /// One connection, as all but its own task see it.
@@ -86,6 +96,7 @@ impl Registry {
             count: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             gone: Notify::new(),
+            left: OnceLock::new(),
             connections: Default::default(),
             users: Default::default(),
         })
@@ -125,6 +136,13 @@ impl Registry {
     /// How many connections a user has.
     pub fn count_of(&self, user: UserId) -> usize {
         self.users_of(user).lock().get(&user).map_or(0, Vec::len)
+    }
+
+    /// Tells `listener` of each user whose last connection has ended. Asked for once; it must not
+    /// block, nor ask the registry.
+    pub fn on_left(&self, listener: impl Fn(UserId) + Send + Sync + 'static) {
+        // A second listener would be a mistake of the wiring; the first one stays.
+        let _ = self.left.set(Left(Box::new(listener)));
     }
 
     /// Ends the connections of sign-ins that have ended.
@@ -292,6 +310,9 @@ impl Registry {
             of_user.retain(|other| other.id != entry.id);
             if of_user.is_empty() {
                 users.remove(&actor.id());
+                if let Some(Left(tell)) = self.left.get() {
+                    tell(actor.id());
+                }
             }
         }
     }

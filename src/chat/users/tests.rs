@@ -487,12 +487,11 @@ async fn nothing_is_left_of_who_deletes_their_account_but_what_they_said() {
             .unwrap()
             .is_none()
     );
-    let published = node.published.lock();
-    let left = published
-        .iter()
-        .any(|event| matches!(&event.what, What::MemberLeft { user, .. } if user.id == anna.id()));
+    let left =
+        node.published.lock().iter().any(
+            |event| matches!(&event.what, What::MemberLeft { user, .. } if user.id == anna.id()),
+        );
     assert!(left);
-    drop(published);
 
     let refused = node.sessions.authenticate(&access).await;
     assert_eq!(refused.unwrap_err(), AuthError::UserNotFound);
