@@ -294,7 +294,7 @@ fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartE
         ..TokenSettings::new(secret.clone())
     })?;
     let hasher = PasswordHasher::new(
-        PasswordCost::new(settings.accounts.password_cost).unwrap_or(PasswordCost::DEFAULT),
+        PasswordCost::new(settings.passwords.password_cost).unwrap_or(PasswordCost::DEFAULT),
     );
     Ok(Means {
         keys,

@@ -13,7 +13,7 @@ mod units;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
-pub use groups::{Accounts, Connections, Limits, Listening, Logging, Storage, Tokens};
+pub use groups::{Accounts, Connections, Limits, Listening, Logging, Passwords, Storage, Tokens};
 pub use kinds::{
     Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, Secret, SocketLife, UserDirectory,
 };
@@ -30,9 +30,12 @@ pub struct Settings {
     /// How sign-ins are signed and how long they last.
     #[command(flatten)]
     pub tokens: Tokens,
-    /// Who may have an account, and what its password costs.
+    /// Who may have an account.
     #[command(flatten)]
     pub accounts: Accounts,
+    /// What passwords cost.
+    #[command(flatten)]
+    pub passwords: Passwords,
     /// How much a user may do.
     #[command(flatten)]
     pub limits: Limits,
@@ -113,8 +116,8 @@ impl Settings {
     /// What is allowed, but not what one should run in production.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.accounts.password_cost < 10 {
-            let cost = self.accounts.password_cost;
+        if self.passwords.password_cost < 10 {
+            let cost = self.passwords.password_cost;
             warnings.push(format!(
                 "TERTULIA_PASSWORD_COST: {cost} makes stolen hashes cheap to guess, use 10 or more"
             ));

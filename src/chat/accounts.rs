@@ -132,6 +132,16 @@ impl Accounts {
         Ok(())
     }
 
+    /// Ends all of an account's sign-ins.
+    pub async fn sign_out(&self, username: &str) -> Result<(), ChatError> {
+        let row = self.named(username).await?;
+        let change = AccountChange {
+            ends_sign_ins: true,
+            ..AccountChange::default()
+        };
+        self.change(row.id, change).await.map(drop)
+    }
+
     pub(crate) async fn set_standing(
         &self,
         row: user::Model,

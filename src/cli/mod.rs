@@ -8,6 +8,7 @@ pub mod documents;
 mod load;
 mod migrate;
 mod serve;
+mod user;
 
 use std::{
     error::Error,
@@ -50,6 +51,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// Bring the tables up to date, take the newest step back, or tell how they stand
     Migrate(migrate::Migrate),
+    /// Make users, set their passwords and rights, end their sign-ins
+    User(user::User),
     /// Copy everything that is kept, while serving; the copy is a data directory to start on
     Backup(backup::Backup),
     /// Print the OpenAPI document: REST
@@ -77,7 +80,10 @@ pub fn read() -> Result<Command, ExitCode> {
         Err(dotenvy::Error::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(refuse(&format!(".env: {error}"))),
     }
-    let given = environment::attach(CommandLine::command())
+    let command = CommandLine::command()
+        .mut_subcommand("migrate", flags_anywhere)
+        .mut_subcommand("user", flags_anywhere);
+    let given = environment::attach(command)
         .try_get_matches()
         .and_then(|matches| CommandLine::from_arg_matches(&matches));
     let given = given.map_err(|error| match environment::settings_error(&error) {
@@ -99,6 +105,11 @@ pub fn read() -> Result<Command, ExitCode> {
     Ok(command)
 }
 
+/// Lets a command's flags stand after the word that says what it is to do, too.
+fn flags_anywhere(command: clap::Command) -> clap::Command {
+    command.mut_args(|flag| flag.global(true))
+}
+
 fn refuse(problem: &str) -> ExitCode {
     eprintln!("tertulia: {problem}");
     ExitCode::from(EXIT_USAGE)
@@ -109,6 +120,7 @@ pub async fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(settings) => serve::run(*settings).await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::User(user) => user.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Openapi => documents::openapi(),
         Command::Asyncapi => documents::asyncapi(),

@@ -103,7 +103,7 @@ pub struct Tokens {
     pub expire_sockets: SocketLife,
 }
 
-/// Who may have an account, and what its password costs.
+/// Who may have an account.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Accounts")]
 pub struct Accounts {
@@ -114,6 +114,12 @@ pub struct Accounts {
     /// one shares a chat with (exact)
     #[arg(long, value_name = "HOW", default_value = "open")]
     pub user_directory: UserDirectory,
+}
+
+/// What passwords cost: its own group, since commands that set passwords are given it too.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accounts")]
+pub struct Passwords {
     /// Rounds of password hashing, as a power of two (4 to 15); each one more doubles the time
     #[arg(long, value_name = "NUMBER", default_value = "12")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 4, 15))]

@@ -101,7 +101,7 @@ fn settings(dir: &Path) -> Settings {
     settings.listening.drain = Duration::from_millis(100);
     settings.storage.data_dir = dir.join("data");
     settings.tokens.secret_key = Some(Secret::new(tokens::SECRET));
-    settings.accounts.password_cost = 4;
+    settings.passwords.password_cost = 4;
     settings
 }
 
