@@ -121,7 +121,8 @@ impl Chats {
 
     /// What a connection needs when it enters: one query.
     pub async fn enter(&self, actor: &Actor, chat: ChatId) -> Result<Entered, ChatError> {
-        let standing = self.core.standing(actor, chat).await?;
+        let row = self.core.store.enter(chat, actor.id()).await?;
+        let standing = stand(actor, row.ok_or(ChatError::NotFound(Thing::Chat))?)?;
         let unread_count = self.core.unread_count(&standing, actor.id()).await?;
         Ok(Entered {
             head: Arc::new(head(&standing.row.chat)),

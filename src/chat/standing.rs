@@ -41,19 +41,16 @@ impl Core {
         actor: &Actor,
         chat: ChatId,
     ) -> Result<Standing, ChatError> {
-        let row = self.store.enter(chat, actor.id()).await?;
+        let row = self.store.find_standing(chat, actor.id()).await?;
         stand(actor, row.ok_or(ChatError::NotFound(Thing::Chat))?)
     }
 
     /// Others' messages after what the caller has read, counted to 1000.
     pub(crate) async fn unread_count(&self, standing: &Standing, user: UserId) -> Stored<u64> {
-        if standing.as_operator {
-            return self
-                .store
-                .count_unread(standing.row.chat.id, user, standing.last_read_seq())
-                .await;
+        match standing.row.unread_count {
+            Some(count) if !standing.as_operator => Ok(count.unsigned_abs()),
+            _ => self.store.count_unread(standing.row.chat.id, user, standing.last_read_seq()).await,
         }
-        Ok(standing.row.unread_count.unsigned_abs())
     }
 }
 

@@ -24,8 +24,8 @@ pub struct EnterRow {
     pub cleared_seq: Seq,
     /// The chat's `message_count` then.
     pub cleared_count: i64,
-    /// Others' messages after that, not deleted, counted to 1000.
-    pub unread_count: i64,
+    /// Others' messages after that, not deleted, counted to 1000; none where it wasn't asked for.
+    pub unread_count: Option<i64>,
 }
 
 /// A chat in a member's list.
@@ -63,22 +63,30 @@ pub struct NewChatRow {
 }
 
 const STANDING: &str = "m.role AS m_role, coalesce(m.last_read_seq, 0) AS m_read, \
-    coalesce(m.cleared_seq, 0) AS m_cleared, coalesce(m.cleared_count, 0) AS m_cleared_count, \
-    (SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.chat_id = c.id \
-        AND x.seq > coalesce(max(m.last_read_seq, m.cleared_seq), 0) AND x.sender_id <> ?1 AND NOT x.is_deleted \
-        LIMIT 1000)) AS unread";
+    coalesce(m.cleared_seq, 0) AS m_cleared, coalesce(m.cleared_count, 0) AS m_cleared_count";
+
+/// Looks at up to 1000 messages: only where the count is shown.
+const UNREAD: &str = "(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.chat_id = c.id \
+    AND x.seq > coalesce(max(m.last_read_seq, m.cleared_seq), 0) AND x.sender_id <> ?1 AND NOT x.is_deleted \
+    LIMIT 1000)) AS unread";
 
 impl Store {
-    /// A chat as a user stands to it: one query.
+    /// A chat as a user stands to it, with what is unread: one query.
     pub async fn enter(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
+        self.stand(&format!("{STANDING}, {UNREAD}"), chat, user).await
+    }
+
+    /// A chat as a user stands to it.
+    pub async fn find_standing(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
+        self.stand(&format!("{STANDING}, NULL AS unread"), chat, user).await
+    }
+
+    async fn stand(&self, columns: &str, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
         let sql = format!(
-            "SELECT c.*, {STANDING} FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
+            "SELECT c.*, {columns} FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
              WHERE c.id = ?2"
         );
-        let row = self
-            .read()
-            .query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()]))
-            .await?;
+        let row = self.read().query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()])).await?;
         row.as_ref().map(standing).transpose()
     }
 
@@ -141,7 +149,7 @@ impl Store {
             .await?
             .map_or(Ok(0), |row| row.try_get("", "n"))?;
         let page = format!(
-            "SELECT c.*, {STANDING}, \
+            "SELECT c.*, {STANDING}, {UNREAD}, \
              (SELECT count(*) FROM member o WHERE o.chat_id = c.id AND o.role <> 'banned') AS member_count, \
              (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > m.cleared_seq \
                 ORDER BY x.seq DESC LIMIT 1) AS last_message {filter} \
@@ -160,7 +168,7 @@ impl Store {
     /// One chat as in the list, hidden or not, member or not.
     pub async fn find_listed(&self, user: UserId, chat: ChatId) -> Stored<Option<ListedRow>> {
         let sql = format!(
-            "SELECT c.*, {STANDING}, \
+            "SELECT c.*, {STANDING}, {UNREAD}, \
              (SELECT count(*) FROM member o WHERE o.chat_id = c.id AND o.role <> 'banned') AS member_count, \
              (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(m.cleared_seq, 0) \
                 ORDER BY x.seq DESC LIMIT 1) AS last_message \
