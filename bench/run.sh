@@ -87,6 +87,9 @@ for run in $(seq "$runs"); do
   result=$(taskset -c "$server_core" "$bin/singles" "$place/singles-$run.db" --tasks 256 --chats 64 --seconds "$seconds")
   echo "$result" >>"$raw"
   keep singles commits_per_second
+  result=$(taskset -c "$server_core" "$bin/writer" "$place/writer-$run" --tasks 256 --chats 64 --seconds "$seconds")
+  echo "$result" >>"$raw"
+  keep writer commits_per_second
 
   service idle --connections "$idle_connections"
   keep idle_kib rss_kib_per_connection
@@ -141,6 +144,7 @@ row "fan-out to 500, lock-step, µs a delivery" service--lock-step limit--lock-s
 row "fan-out to 500, 16 in flight, µs a delivery" service--in-flight limit--in-flight "at most 1.5"
 row "  the limit itself: lock-step, in flight" limit--lock-step limit--in-flight "at least 2"
 row "committed sends/s through sockets, singles" sends singles "at least 10"
+row "committed sends/s, the writer alone, singles" writer singles "at least 20"
 row "µs a handshake" service_handshake limit_handshake "at most 10"
 row "  handshakes/s" service_handshakes limit_handshakes ""
 one "  p99 at half of that rate, ms" half_p99 "at most 100"

@@ -153,9 +153,6 @@ impl Service {
         let serving = tokio::spawn(server.serve(front, stop_serving.clone()));
         let sweeping = (registry.clone(), stop_registry.clone());
         let registry_task = tokio::spawn(async move { sweeping.0.run(sweeping.1).await });
-        for address in &addresses {
-            info!(%address, "listening on {address}");
-        }
         Ok(Service {
             addresses,
             domain,

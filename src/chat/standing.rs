@@ -49,7 +49,11 @@ impl Core {
     pub(crate) async fn unread_count(&self, standing: &Standing, user: UserId) -> Stored<u64> {
         match standing.row.unread_count {
             Some(count) if !standing.as_operator => Ok(count.unsigned_abs()),
-            _ => self.store.count_unread(standing.row.chat.id, user, standing.last_read_seq()).await,
+            _ => {
+                self.store
+                    .count_unread(standing.row.chat.id, user, standing.last_read_seq())
+                    .await
+            }
         }
     }
 }

@@ -73,12 +73,14 @@ const UNREAD: &str = "(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.cha
 impl Store {
     /// A chat as a user stands to it, with what is unread: one query.
     pub async fn enter(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        self.stand(&format!("{STANDING}, {UNREAD}"), chat, user).await
+        self.stand(&format!("{STANDING}, {UNREAD}"), chat, user)
+            .await
     }
 
     /// A chat as a user stands to it.
     pub async fn find_standing(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        self.stand(&format!("{STANDING}, NULL AS unread"), chat, user).await
+        self.stand(&format!("{STANDING}, NULL AS unread"), chat, user)
+            .await
     }
 
     async fn stand(&self, columns: &str, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
@@ -86,7 +88,10 @@ impl Store {
             "SELECT c.*, {columns} FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
              WHERE c.id = ?2"
         );
-        let row = self.read().query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()])).await?;
+        let row = self
+            .read()
+            .query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()]))
+            .await?;
         row.as_ref().map(standing).transpose()
     }
 
