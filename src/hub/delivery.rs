@@ -81,34 +81,53 @@ pub const NOT_A_MEMBER: Close = Close::new(4003, "Not a member of this chat");
 /// The chat is gone for all.
 pub const CHAT_DELETED: Close = Close::new(4010, "Chat deleted");
 
-/// An event with the encodings that it has got so far.
-pub(super) struct Encodings<'a> {
-    head: &'a ChatHead,
-    event: &'a ChatEvent,
-    known: Vec<(usize, Audience, Option<SharedFrame>)>,
+/// An event on its way to all seats, with the encodings that it has got so far.
+#[derive(Debug)]
+pub(super) struct Telling {
+    head: Arc<ChatHead>,
+    event: Arc<ChatEvent>,
+    known: Vec<Encoding>,
 }
 
-impl<'a> Encodings<'a> {
-    pub(super) fn new(head: &'a ChatHead, event: &'a ChatEvent) -> Self {
-        Encodings {
+/// What an event looks like to an audience of a dialect.
+#[derive(Debug)]
+struct Encoding {
+    dialect: usize,
+    audience: Audience,
+    frame: Option<SharedFrame>,
+}
+
+impl Telling {
+    /// Nobody has heard of it.
+    pub(super) fn new(head: Arc<ChatHead>, event: Arc<ChatEvent>) -> Self {
+        Telling {
             head,
             event,
             known: Vec::new(),
         }
     }
 
+    /// What happened.
+    pub(super) fn event(&self) -> &ChatEvent {
+        &self.event
+    }
+
     /// The frame for a seat; encoded at the first that asks.
     pub(super) fn frame(&mut self, seat: &Seat) -> Option<SharedFrame> {
-        let (number, audience) = (seat.voice.number, seat.audience(self.event));
+        let (dialect, audience) = (seat.voice.number, seat.audience(&self.event));
         let known = self
             .known
             .iter()
-            .find(|(other, heard, _)| *other == number && *heard == audience);
-        if let Some((_, _, frame)) = known {
-            return frame.clone();
+            .find(|known| known.dialect == dialect && known.audience == audience);
+        if let Some(known) = known {
+            return known.frame.clone();
         }
-        let frame = (seat.voice.encode)(self.head, self.event, audience);
-        self.known.push((number, audience, frame.clone()));
+        let frame = (seat.voice.encode)(&self.head, &self.event, audience);
+        self.known.push(Encoding {
+            dialect,
+            audience,
+            frame: frame.clone(),
+        });
         frame
     }
 }

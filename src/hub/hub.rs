@@ -3,29 +3,24 @@
 //!
 //! Not here: frames (`ws/dialect`), rules (`chat`), the wire between nodes (`layer`).
 //! Relies on: `seq` has no gap (`chat/writer`), so a gap seen here was lost on the way and is read back.
-//! Bounded by: `EARLY_EVENTS_MAX` held per chat (beyond that it forgets them and reads the database),
-//! `MEMORY_EVENTS_MAX` kept for those who come back.
+//! Bounded by: `EARLY_EVENTS_MAX` held per chat; beyond that it forgets them and reads the database.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use entity::{ChatId, Seq};
 use parking_lot::Mutex;
 
 use super::{
-    Close, SharedFrame,
-    delivery::{Encodings, Seat},
+    SharedFrame,
+    delivery::{Seat, Telling},
+    memory::{Membership, Memory},
+    seats::Seats,
     typing::Typists,
 };
-use crate::chat::{ChatEvent, ChatHead, ConnectionId, Message, Profile, What};
+use crate::chat::{ChatEvent, ChatHead, ConnectionId, Profile, What};
 
 /// Events held that came before one that is missing.
 const EARLY_EVENTS_MAX: usize = 256;
-/// Events kept for connections that resume.
-const MEMORY_EVENTS_MAX: usize = 128;
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +29,6 @@ pub(super) enum Delivery {
     Done,
     /// Something before it is missing: to be read from the database.
     Gap,
-}
-
-/// What became of a membership between being read and being seated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Membership {
-    /// Nothing that ends it was delivered.
-    Holds,
-    /// It has ended.
-    Ended(Close),
-    /// The hub doesn't remember: to be read again.
-    Unknown,
 }
 
 /// Where a connection that resumes goes on.
@@ -66,33 +50,30 @@ pub struct Hub {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     head: Option<Arc<ChatHead>>,
     /// The last number that was delivered; none until the first connection has read where the chat stands.
     delivered: Option<Seq>,
     early: BTreeMap<Seq, Arc<ChatEvent>>,
-    seats: Vec<Sitting>,
-    memory: VecDeque<Arc<ChatEvent>>,
+    seats: Seats,
+    memory: Memory,
     typists: Typists,
     repairing: bool,
     joined: bool,
-    empty_since: Option<Instant>,
-}
-
-/// A connection that hears the chat, from a number on.
-#[derive(Debug)]
-struct Sitting {
-    seat: Seat,
-    /// What it has heard already: a replay may be ahead of the hub.
-    after: Seq,
 }
 
 impl Hub {
     pub(super) fn new(chat: ChatId) -> Self {
         let state = State {
-            empty_since: Some(Instant::now()),
-            ..State::default()
+            head: None,
+            delivered: None,
+            early: BTreeMap::new(),
+            seats: Seats::new(),
+            memory: Memory::default(),
+            typists: Typists::default(),
+            repairing: false,
+            joined: false,
         };
         Hub {
             chat,
@@ -123,12 +104,26 @@ impl Hub {
         }
         state.head = Some(head.clone());
         state.delivered = Some(last_seq);
-        state.catch_up()
+        let mut burst = Vec::new();
+        state.catch_up(&mut burst);
+        state.seats.tell(&mut burst);
+        state.delivery()
     }
 
-    /// Takes an event: numbered ones in order, once; others at once.
-    pub(super) fn deliver(&self, event: &Arc<ChatEvent>) -> Delivery {
-        self.state.lock().take(event)
+    /// Takes events: numbered ones in order, once; others at once.
+    pub(super) fn deliver(&self, events: &[Arc<ChatEvent>]) -> Delivery {
+        let mut state = self.state.lock();
+        let mut burst = Vec::with_capacity(events.len());
+        let mut is_early = false;
+        for event in events {
+            is_early |= state.take(event, &mut burst);
+        }
+        state.seats.tell(&mut burst);
+        if is_early {
+            state.delivery()
+        } else {
+            Delivery::Done
+        }
     }
 
     /// Seats a connection where the hub stands, if its membership, which was read at `checked_at`, holds still.
@@ -143,13 +138,7 @@ impl Hub {
         let membership = state.membership(seat, checked_at);
         if membership == Membership::Holds {
             let after = state.delivered.unwrap_or_default();
-            state.add(
-                Sitting {
-                    seat: seat.clone(),
-                    after,
-                },
-                greet(after),
-            );
+            state.seats.add(seat.clone(), after, greet(after));
         }
         membership
     }
@@ -172,44 +161,25 @@ impl Hub {
             if membership != Membership::Holds {
                 return Next::NotSeated(membership);
             }
-            state.add(
-                Sitting {
-                    seat: seat.clone(),
-                    after: since,
-                },
-                greet(since),
-            );
+            state.seats.add(seat.clone(), since, greet(since));
             return Next::Live;
         }
-        match state.memory.front().and_then(|event| event.seq) {
-            Some(oldest) if oldest <= since.next() => {
-                let after = state.memory.iter().filter(|event| event.seq > Some(since));
-                Next::Events(after.take(limit).cloned().collect())
-            }
-            _ => Next::Unknown,
+        match state.memory.since(since) {
+            Some(after) => Next::Events(after.take(limit).cloned().collect()),
+            None => Next::Unknown,
         }
     }
 
     /// Takes a connection's seat away. Whether it was typing.
     pub(super) fn leave(&self, connection: ConnectionId) -> Option<Arc<Profile>> {
         let mut state = self.state.lock();
-        state
-            .seats
-            .retain(|sitting| sitting.seat.connection != connection);
-        if state.seats.is_empty() {
-            state.empty_since = Some(Instant::now());
-            state.seats = Vec::new();
-        }
+        state.seats.leave(connection);
         state.typists.leave(connection)
     }
 
     /// Whether a connection hears the chat: not while it resumes, nor once its membership has ended.
     pub(super) fn is_seated(&self, connection: ConnectionId) -> bool {
-        self.state
-            .lock()
-            .seats
-            .iter()
-            .any(|sitting| sitting.seat.connection == connection)
+        self.state.lock().seats.holds(connection)
     }
 
     /// Whether somebody's typing is news.
@@ -239,11 +209,7 @@ impl Hub {
     pub(super) fn end_repair(&self) -> Delivery {
         let mut state = self.state.lock();
         state.repairing = false;
-        if state.early.is_empty() {
-            Delivery::Done
-        } else {
-            Delivery::Gap
-        }
+        state.delivery()
     }
 
     /// Whether it is to join its group of the channel layer.
@@ -258,152 +224,82 @@ impl Hub {
 
     /// Whether nobody has sat here since a moment.
     pub(super) fn is_empty_since(&self, before: Instant) -> bool {
-        let state = self.state.lock();
-        state.seats.is_empty() && state.empty_since.is_some_and(|since| since <= before)
+        self.state.lock().seats.are_empty_since(before)
     }
 }
 
 impl State {
-    fn add(&mut self, sitting: Sitting, greeting: Option<SharedFrame>) {
-        if let Some(frame) = greeting {
-            // Where the connection is ending, its seat is taken away with it.
-            let _ = sitting.seat.queue.answer(frame);
+    /// Whether something is missing before what came early.
+    fn delivery(&self) -> Delivery {
+        if self.early.is_empty() || self.delivered.is_none() {
+            Delivery::Done
+        } else {
+            Delivery::Gap
         }
-        self.seats
-            .retain(|other| other.seat.connection != sitting.seat.connection);
-        self.seats.push(sitting);
-        self.empty_since = None;
     }
 
     /// Whether a membership that was read at `checked_at` was ended by what was delivered since.
     fn membership(&self, seat: &Seat, checked_at: Seq) -> Membership {
-        if self
-            .delivered
-            .is_none_or(|delivered| delivered <= checked_at)
-        {
+        if self.delivered <= Some(checked_at) {
             return Membership::Holds;
         }
-        if self
-            .memory
-            .front()
-            .is_none_or(|oldest| oldest.seq > Some(checked_at.next()))
-        {
-            return Membership::Unknown;
-        }
-        let since = self
-            .memory
-            .iter()
-            .filter(|event| event.seq > Some(checked_at));
-        since
-            .filter_map(|event| seat.end(event))
-            .next()
-            .map_or(Membership::Holds, Membership::Ended)
+        self.memory.membership(seat, checked_at)
     }
 
-    fn take(&mut self, event: &Arc<ChatEvent>) -> Delivery {
+    /// Puts an event where it belongs, into the burst where it is next; whether it came early.
+    fn take(&mut self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) -> bool {
         let Some(seq) = event.seq else {
-            self.tell(event);
-            return Delivery::Done;
+            self.tell(event, burst);
+            return false;
         };
         match self.delivered {
-            Some(delivered) if seq <= delivered => Delivery::Done,
+            Some(delivered) if seq <= delivered => return false,
             Some(delivered) if seq == delivered.next() => {
-                self.pass(event);
-                if self.early.is_empty() {
-                    Delivery::Done
-                } else {
-                    self.catch_up()
-                }
+                self.pass(event, burst);
+                self.catch_up(burst);
+                return false;
             }
-            _ => {
-                if self.early.len() >= EARLY_EVENTS_MAX {
-                    // What is kept is the newest: it tells that something is missing.
-                    self.early.clear();
-                }
-                self.early.insert(seq, event.clone());
-                if self.delivered.is_some() {
-                    Delivery::Gap
-                } else {
-                    Delivery::Done
-                }
-            }
+            _ => {}
         }
+        if self.early.len() >= EARLY_EVENTS_MAX {
+            // The newest is kept: it tells that something is missing.
+            let newest = self.early.pop_last();
+            self.early = newest.into_iter().collect();
+        }
+        self.early.insert(seq, event.clone());
+        true
     }
 
     /// Delivers what had come early and now follows.
-    fn catch_up(&mut self) -> Delivery {
+    fn catch_up(&mut self, burst: &mut Vec<Telling>) {
         while let Some(delivered) = self.delivered {
             let Some(entry) = self.early.first_entry() else {
-                return Delivery::Done;
+                return;
             };
             if *entry.key() > delivered.next() {
-                return Delivery::Gap;
+                return;
             }
             let event = entry.remove();
             if event.seq > Some(delivered) {
-                self.pass(&event);
+                self.pass(&event, burst);
             }
         }
-        Delivery::Done
     }
 
     /// Delivers the next number.
-    fn pass(&mut self, event: &Arc<ChatEvent>) {
+    fn pass(&mut self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) {
         self.delivered = event.seq;
-        match &event.what {
-            What::ChatUpdated(head) | What::ChatDeleted(head) => {
-                self.head = Some(Arc::new(head.clone()))
-            }
-            What::Edited(message) | What::Deleted(message) => self.update_memory(message),
-            _ => {}
+        if let What::ChatUpdated(head) | What::ChatDeleted(head) = &event.what {
+            self.head = Some(Arc::new(head.clone()));
         }
-        self.tell(event);
-        if self.memory.len() >= MEMORY_EVENTS_MAX {
-            self.memory.pop_front();
-        }
-        self.memory.push_back(event.clone());
+        self.tell(event, burst);
+        self.memory.push(event);
     }
 
-    /// Puts an event into every seat's queue. Seats that it ends, and those whose connection is ending, are given up.
-    fn tell(&mut self, event: &Arc<ChatEvent>) {
-        let Some(head) = self.head.clone() else {
-            return;
-        };
-        let mut encodings = Encodings::new(&head, event);
-        let seats = self.seats.len();
-        self.seats.retain(|Sitting { seat, after }| {
-            if event.seq.is_some_and(|seq| seq <= *after) {
-                return true;
-            }
-            let stays = match encodings.frame(seat) {
-                Some(frame) => seat.queue.push(frame),
-                None => true,
-            };
-            match seat.end(event) {
-                Some(close) => {
-                    seat.queue.close(close);
-                    false
-                }
-                None => stays,
-            }
-        });
-        if self.seats.len() < seats && self.seats.is_empty() {
-            self.empty_since = Some(Instant::now());
-        }
-    }
-
-    /// Who resumes later hears a message in its latest state.
-    fn update_memory(&mut self, message: &Arc<Message>) {
-        for event in &mut self.memory {
-            let latest = match &event.what {
-                What::Sent(old) if old.id == message.id => What::Sent(message.clone()),
-                What::Edited(old) if old.id == message.id => What::Edited(message.clone()),
-                _ => continue,
-            };
-            *event = Arc::new(ChatEvent {
-                what: latest,
-                ..ChatEvent::clone(event)
-            });
+    /// Puts an event into the burst, with the head that it is to be told with.
+    fn tell(&self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) {
+        if let Some(head) = &self.head {
+            burst.push(Telling::new(head.clone(), event.clone()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,8 @@ use tracing::{debug, warn};
 
 use super::{
     Close, NOT_A_MEMBER, Queue, Seat, SharedFrame,
-    hub::{Delivery, Hub, Membership, Next},
+    hub::{Delivery, Hub, Next},
+    memory::Membership,
     publish::LayerWork,
 };
 use crate::{
@@ -34,6 +35,7 @@ pub(super) const KEPT_EMPTY: Duration = Duration::from_secs(30);
 
 /// The hubs of the node's chats.
 pub struct Hubs {
+    me: Weak<Hubs>,
     shards: Vec<Mutex<HashMap<ChatId, Arc<Hub>>>>,
     domain: OnceLock<Arc<Domain>>,
     pub(super) layer: Arc<dyn ChannelLayer>,
@@ -66,15 +68,15 @@ impl Hubs {
     /// No hubs yet. What goes to the layer comes out of the receiver, for `LayerWork`'s task.
     pub(super) fn new(layer: Arc<dyn ChannelLayer>) -> (Arc<Hubs>, mpsc::Receiver<LayerWork>) {
         let (work, todo) = mpsc::channel(LAYER_WORK_MAX);
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let hubs = Hubs {
-            shards,
+        let hubs = Arc::new_cyclic(|me| Hubs {
+            me: me.clone(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             domain: OnceLock::new(),
             layer,
             work,
             tasks: TaskTracker::new(),
-        };
-        (Arc::new(hubs), todo)
+        });
+        (hubs, todo)
     }
 
     /// The domain, from which gaps are repaired; told once, as it is built on these hubs.
@@ -192,30 +194,48 @@ impl Hubs {
         &self.shards[(chat.0 as usize) % SHARDS]
     }
 
-    /// Hands an event to its chat's hub, if there is one.
-    pub(super) fn deliver(self: &Arc<Self>, event: &Arc<ChatEvent>) {
-        let Some(hub) = self.find(event.chat) else {
-            return;
-        };
-        if hub.deliver(event) == Delivery::Gap {
-            self.repair(&hub);
+    /// Hands events to their chats' hubs, where there are any: those of one chat together, in their order.
+    pub(super) fn deliver(&self, events: &mut [Arc<ChatEvent>]) {
+        events.sort_by_key(|event| event.chat);
+        for of_chat in events.chunk_by(|one, next| one.chat == next.chat) {
+            if let Some(hub) = self.find(of_chat[0].chat)
+                && hub.deliver(of_chat) == Delivery::Gap
+            {
+                self.repair(&hub);
+            }
         }
     }
 
     /// Reads what a hub has missed from the database. One repair a hub at a time.
-    pub(super) fn repair(self: &Arc<Self>, hub: &Arc<Hub>) {
-        if hub.begin_repair() {
-            let (hubs, hub) = (self.clone(), hub.clone());
-            self.tasks.spawn(async move {
-                hubs.read_back(&hub).await;
-                if hub.end_repair() == Delivery::Gap {
-                    debug!(chat = %hub.chat(), "chat {}: a number is not there yet, the sweep looks again", hub.chat());
-                }
-            });
+    pub(super) fn repair(&self, hub: &Arc<Hub>) {
+        if let Some(hubs) = self.me.upgrade()
+            && hub.begin_repair()
+        {
+            let hub = hub.clone();
+            self.tasks.spawn(async move { hubs.run_repair(&hub).await });
         }
     }
 
-    async fn read_back(self: &Arc<Self>, hub: &Arc<Hub>) {
+    async fn run_repair(&self, hub: &Hub) {
+        loop {
+            let began_at = hub.delivered();
+            self.read_back(hub).await;
+            // What came early while the last page was read may not have been in it: then once more.
+            if hub.end_repair() == Delivery::Done {
+                return;
+            }
+            if hub.delivered() == began_at {
+                let chat = hub.chat();
+                debug!(chat = %chat, "chat {chat}: a number is not there yet, the sweep looks again");
+                return;
+            }
+            if !hub.begin_repair() {
+                return;
+            }
+        }
+    }
+
+    async fn read_back(&self, hub: &Hub) {
         let (Some(domain), chat) = (self.domain(), hub.chat()) else {
             return;
         };
@@ -235,25 +255,17 @@ impl Hubs {
             }
             let lost = events.len();
             debug!(chat = %chat, lost, "chat {chat}: {lost} events were lost on the way, read back");
-            for event in &events {
-                hub.deliver(event);
-            }
+            hub.deliver(&events);
         }
     }
 }
 
 impl Publish for Hubs {
-    fn publish(&self, events: Vec<Arc<ChatEvent>>) {
-        let share = self.layer.has_others();
-        for event in events {
-            if let Some(hub) = self.find(event.chat)
-                && hub.deliver(&event) == Delivery::Gap
-                && self.work.try_send(LayerWork::Repair(event.chat)).is_err()
-            {
-                debug!(chat = %event.chat, "chat {}: the sweep will repair it", event.chat);
-            }
-            if share && self.work.try_send(LayerWork::Send(event.clone())).is_err() {
-                warn!(chat = %event.chat, "chat {}: the channel layer is behind, a hint is lost", event.chat);
+    fn publish(&self, mut events: Vec<Arc<ChatEvent>>) {
+        self.deliver(&mut events);
+        if self.layer.has_others() {
+            for event in events {
+                self.share(event);
             }
         }
     }
@@ -318,10 +330,6 @@ impl Seated {
         let mut checked_at = entered.last_seq;
         loop {
             let limit = (REPLAY_MAX - told).min(PAGE as usize);
-            if limit == 0 {
-                replayed.has_more = true;
-                return send(queue, end(replayed)).map(|()| replayed);
-            }
             let live = |_| end(replayed);
             let resumed = self
                 .hub
@@ -330,6 +338,10 @@ impl Seated {
                 Next::Live => return Ok(replayed),
                 Next::NotSeated(Membership::Ended(close)) => return Err(close),
                 Next::NotSeated(_) => return Err(GONE),
+                Next::Events(_) | Next::Unknown if limit == 0 => {
+                    replayed.has_more = true;
+                    return send(queue, end(replayed)).map(|()| replayed);
+                }
                 Next::Events(events) => events,
                 Next::Unknown => self.read(entered, replayed.seq, limit as u64).await?,
             };
@@ -412,9 +424,17 @@ impl Hubs {
             origin,
             what,
         });
-        hub.deliver(&event);
-        if self.layer.has_others() && self.work.try_send(LayerWork::Send(event)).is_err() {
-            debug!(chat = %hub.chat(), "chat {}: typing is not told to the other nodes", hub.chat());
+        hub.deliver(std::slice::from_ref(&event));
+        if self.layer.has_others() {
+            self.share(event);
+        }
+    }
+
+    /// Hands an event to the layer's task.
+    fn share(&self, event: Arc<ChatEvent>) {
+        let chat = event.chat;
+        if self.work.try_send(LayerWork::Send(event)).is_err() {
+            debug!(chat = %chat, "chat {chat}: the channel layer is behind, a hint is lost");
         }
     }
 }

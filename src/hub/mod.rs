@@ -11,8 +11,10 @@ mod frame;
 )]
 mod hub;
 mod hubs;
+mod memory;
 mod publish;
 mod queue;
+mod seats;
 mod sweep;
 mod typing;
 

@@ -3,15 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use entity::ChatId;
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{bridge, hubs::Hubs};
-use crate::chat::ChatEvent;
+use crate::{chat::ChatEvent, layer::LayerError};
 
 /// A layer that is away is asked again after so long.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// Events of other nodes that are delivered at once.
+const AT_HAND_MAX: usize = 256;
 
 /// Something for the layer's task.
 pub(super) enum LayerWork {
@@ -21,8 +25,6 @@ pub(super) enum LayerWork {
     Leave(ChatId),
     /// Tell the other nodes.
     Send(Arc<ChatEvent>),
-    /// A hub misses something.
-    Repair(ChatId),
 }
 
 /// Does what is to be done, in order, until the hubs end.
@@ -58,12 +60,6 @@ pub(super) async fn send(
                         .await,
                 )
             }
-            LayerWork::Repair(chat) => {
-                if let Some(hub) = hubs.find(chat) {
-                    hubs.repair(&hub);
-                }
-                continue;
-            }
         };
         if let Err(error) = done {
             debug!(chat = %chat, "chat {chat}: the channel layer: {error}");
@@ -78,19 +74,18 @@ pub(super) async fn send(
 /// Hands what other nodes tell to the hubs.
 pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: CancellationToken) {
     let mut is_away = false;
+    let mut events = Vec::new();
     loop {
-        let message = tokio::select! {
-            message = hubs.layer.receive(&node) => message,
+        let heard = tokio::select! {
+            heard = hear(&hubs, &node, &mut events) => heard,
             () = shutdown.cancelled() => return,
         };
-        match message {
-            Ok(message) => {
+        hubs.deliver(&mut events);
+        events.clear();
+        match heard {
+            Ok(()) => {
                 if std::mem::take(&mut is_away) {
                     info!("the channel layer is back");
-                }
-                match bridge::incoming(&node, message) {
-                    Some(event) => hubs.deliver(&Arc::new(event)),
-                    None => debug!("a message of the channel layer is not for this node"),
                 }
             }
             Err(error) => {
@@ -102,6 +97,24 @@ pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: Cancellatio
                 }
                 tokio::time::sleep(RETRY).await;
             }
+        }
+    }
+}
+
+/// Waits for a message, and takes those that wait behind it too: hubs deliver their events in one burst.
+async fn hear(hubs: &Hubs, node: &str, events: &mut Vec<Arc<ChatEvent>>) -> Result<(), LayerError> {
+    let mut message = hubs.layer.receive(node).await?;
+    loop {
+        match bridge::incoming(node, message) {
+            Some(event) => events.push(Arc::new(event)),
+            None => debug!("a message of the channel layer is not for this node"),
+        }
+        if events.len() == AT_HAND_MAX {
+            return Ok(());
+        }
+        match hubs.layer.receive(node).now_or_never() {
+            Some(next) => message = next?,
+            None => return Ok(()),
         }
     }
 }

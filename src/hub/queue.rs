@@ -203,37 +203,70 @@ impl Queue {
         self.bytes.load(Relaxed)
     }
 
-    /// Adds what the hub has for this connection. False: it is ending, its seat can be given up.
+    /// Adds a frame that the hub has for this connection. False: it is ending, its seat can be given up.
     ///
-    /// Never waits. Where the frame doesn't fit, ephemeral ones are dropped, this one first; else
-    /// the connection ends with 4008 and its queue is dropped.
+    /// Never waits. Where the frame doesn't fit, ephemeral ones are dropped, this one first; else the connection ends
+    /// with 4008 and its queue is dropped.
     pub fn push(&self, frame: SharedFrame) -> bool {
         let mut state = self.state.lock();
+        let is_kept = state.closing.is_none() && self.squeeze_in(&mut state, frame);
+        state.wake_for_frames();
+        is_kept
+    }
+
+    /// Takes all out of `frames` and adds them, as `push` does one after the other: locked, counted and woken once.
+    pub fn push_all(&self, frames: &mut Vec<SharedFrame>) -> bool {
+        let mut state = self.state.lock();
         if state.closing.is_some() {
+            frames.clear();
             return false;
         }
-        let len = frame.len();
-        if !self.fits(&state, len) {
+        let bytes = frames.iter().map(SharedFrame::len).sum();
+        if self.fits(&state, frames.len(), bytes) {
+            self.add(&mut state, frames.drain(..), bytes);
+        } else {
+            for frame in frames.drain(..) {
+                if !self.squeeze_in(&mut state, frame) {
+                    return false;
+                }
+            }
+        }
+        state.wake_for_frames();
+        true
+    }
+
+    /// Adds a frame although there may be no room; false where there is none.
+    fn squeeze_in(&self, state: &mut State, frame: SharedFrame) -> bool {
+        let bytes = frame.len();
+        if !self.fits(state, 1, bytes) {
             if frame.is_ephemeral() {
                 return true;
             }
-            self.drop_ephemeral(&mut state);
-            if !self.fits(&state, len) {
-                self.cut(&mut state, Close::TOO_SLOW);
+            self.drop_ephemeral(state);
+            if !self.fits(state, 1, bytes) {
+                self.cut(state, Close::TOO_SLOW);
                 return false;
             }
         }
-        state.counted += 1;
-        self.bytes.store(self.bytes() + len, Relaxed);
-        let total_bytes = self.total.bytes.fetch_add(len, Relaxed) + len;
-        state.frames.push_back(frame.in_lane(Lane::Queue));
-        if state.live && state.wants_frames {
-            state.wake();
-        }
+        self.add(state, std::iter::once(frame), bytes);
+        true
+    }
+
+    fn add(
+        &self,
+        state: &mut State,
+        frames: impl ExactSizeIterator<Item = SharedFrame>,
+        bytes: usize,
+    ) {
+        state.counted += frames.len();
+        self.bytes.store(self.bytes() + bytes, Relaxed);
+        let total_bytes = self.total.bytes.fetch_add(bytes, Relaxed) + bytes;
+        state
+            .frames
+            .extend(frames.map(|frame| frame.in_lane(Lane::Queue)));
         if total_bytes > self.total.limits.total_bytes_max {
             self.total.over.notify_one();
         }
-        true
     }
 
     /// Adds an answer to the connection's own request, or a part of its history.
@@ -381,11 +414,11 @@ impl Queue {
         }
     }
 
-    fn fits(&self, state: &State, len: usize) -> bool {
+    fn fits(&self, state: &State, frames: usize, bytes: usize) -> bool {
         let limits = &self.total.limits;
-        state.counted < limits.frames_max
-            && self.bytes() + len <= limits.bytes_max
-            && self.total.bytes() + len <= self.total.hard_max()
+        state.counted + frames <= limits.frames_max
+            && self.bytes() + bytes <= limits.bytes_max
+            && self.total.bytes() + bytes <= self.total.hard_max()
     }
 
     fn drop_ephemeral(&self, state: &mut State) {
@@ -448,6 +481,13 @@ impl State {
         self.wake();
         if let Some(waiting) = self.answers_waker.take() {
             waiting.wake();
+        }
+    }
+
+    /// What the hub pushed is written by a task that is connected and whose peer takes bytes.
+    fn wake_for_frames(&mut self) {
+        if !self.frames.is_empty() && self.live && self.wants_frames {
+            self.wake();
         }
     }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use entity::{ChatId, Seq};
+use entity::ChatId;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -24,24 +25,23 @@ const TYPING_EVERY: Duration = Duration::from_secs(1);
 
 /// Sweeps until the hubs end.
 pub(super) async fn run(hubs: Arc<Hubs>, domain: Arc<Domain>, shutdown: CancellationToken) {
-    let mut tick = tokio::time::interval(TYPING_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut swept = Instant::now();
+    let (mut sweeps, mut looks) = (every(EVERY), every(TYPING_EVERY));
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            _ = sweeps.tick() => {
+                hubs.forget_empty();
+                sweep(&hubs, &domain).await;
+            }
+            _ = looks.tick() => end_typing(&hubs),
             () = shutdown.cancelled() => return,
         }
-        end_typing(&hubs);
-        if swept.elapsed() < EVERY {
-            continue;
-        }
-        swept = Instant::now();
-        hubs.forget_empty();
-        if let Err(error) = sweep(&hubs, &domain).await {
-            warn!("the sweep could not ask the database: {error}");
-        }
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 fn end_typing(hubs: &Arc<Hubs>) {
@@ -53,23 +53,35 @@ fn end_typing(hubs: &Arc<Hubs>) {
     }
 }
 
-async fn sweep(hubs: &Arc<Hubs>, domain: &Domain) -> Result<(), ChatError> {
-    domain.sessions.sweep(domain.now() - OVERLAP).await?;
-    domain.users.write_seen().await?;
+/// What can't be asked about sessions doesn't hold chats up, nor the other way round.
+async fn sweep(hubs: &Hubs, domain: &Domain) {
+    let since = domain.now() - OVERLAP;
+    let (sessions, seen, chats) = tokio::join!(
+        domain.sessions.sweep(since),
+        domain.users.write_seen(),
+        repair(hubs, domain)
+    );
+    if let Err(error) = sessions.and(seen).and(chats) {
+        warn!("the sweep could not ask the database: {error}");
+    }
+}
+
+/// Repairs the hubs whose chats are ahead of them.
+async fn repair(hubs: &Hubs, domain: &Domain) -> Result<(), ChatError> {
     let all = hubs.all();
+    all.iter().for_each(|hub| hubs.join(hub));
     for some in all.chunks(HUBS_AT_ONCE) {
         let chats: Vec<ChatId> = some.iter().map(|hub| hub.chat()).collect();
         for (chat, last_seq) in domain.chats.last_seqs(&chats).await? {
             let Some(hub) = hubs.find(chat) else { continue };
             if hub
                 .delivered()
-                .is_some_and(|delivered: Seq| delivered < last_seq)
+                .is_some_and(|delivered| delivered < last_seq)
             {
                 debug!(chat = %chat, "chat {chat}: the sweep found it ahead, at {last_seq}");
                 hubs.repair(&hub);
             }
         }
-        some.iter().for_each(|hub| hubs.join(hub));
     }
     Ok(())
 }
