@@ -12,7 +12,14 @@ mod listen;
 mod stream;
 mod upgrade;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use poem::{Addr, Endpoint, IntoEndpoint};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -110,6 +117,7 @@ impl Server {
                 refusals: refusals.clone(),
                 tasks: tasks.clone(),
                 shared: shared.clone(),
+                is_full: AtomicBool::new(false),
             };
             tasks.spawn(acceptor.run());
         }
@@ -137,6 +145,8 @@ struct Acceptor<E> {
     refusals: Arc<Places>,
     tasks: TaskTracker,
     shared: Arc<Shared<E>>,
+    /// The last client was refused: the log has it already.
+    is_full: AtomicBool,
 }
 
 impl<E: Endpoint + 'static> Acceptor<E> {
@@ -170,6 +180,7 @@ impl<E: Endpoint + 'static> Acceptor<E> {
     fn admit(&self, socket: stream::Socket, local: &Addr, remote: Addr) {
         match self.places.take() {
             Some(place) => {
+                self.is_full.store(false, Relaxed);
                 let stream = Stream::new(socket, place);
                 let serving = http::serve(self.shared.clone(), stream, local.clone(), remote);
                 self.tasks.spawn(serving);
@@ -180,7 +191,9 @@ impl<E: Endpoint + 'static> Acceptor<E> {
 
     fn refuse(&self, socket: stream::Socket, remote: &Addr) {
         let max = self.shared.limits.connections_max;
-        warn!(remote = %remote, max, "{remote}: refused, {max} connections are open (MAX_CONNECTIONS)");
+        if !self.is_full.swap(true, Relaxed) {
+            warn!(remote = %remote, max, "{max} connections are open (MAX_CONNECTIONS), {remote} and others are refused");
+        }
         if let Some(place) = self.refusals.take() {
             let stream = Stream::new(socket, place);
             let detail = "Too many connections.";

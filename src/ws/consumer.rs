@@ -35,6 +35,10 @@ pub trait World: Send + Sync + 'static {
         &self,
         credential: &Credential,
     ) -> impl Future<Output = Result<Actor, AuthError>> + Send;
+
+    /// The same person as they are now, or why their sign-in has ended. Called once a connection
+    /// can be found by those who end sign-ins: what ended before that is seen here.
+    fn renew(&self, actor: &Actor) -> impl Future<Output = Result<Actor, AuthError>> + Send;
 }
 
 /// Serves one connection. It exists while the connection is served: `connect` makes it,
@@ -159,6 +163,7 @@ impl<W: World> Connection<W> {
         self.registry()
             .sign_in(&self.entry, actor.clone())
             .map_err(SignInRefused::Closed)?;
+        let actor = self.world().renew(&actor).await?;
         let (id, user) = (self.id().0, actor.id().0);
         debug!(
             connection = id,
@@ -201,8 +206,12 @@ impl<W: World> Connection<W> {
 
     fn ends_in(&self, time: Option<Duration>) {
         let at = time.map_or(0, |time| {
-            let ticks = time.as_secs().clamp(1, u64::from(u32::MAX / 2)) as u32;
-            self.registry().now() + ticks
+            // A sweep may be due at once: one more, so that nobody is ended early.
+            let ticks = time
+                .as_millis()
+                .div_ceil(1000)
+                .min(u128::from(u32::MAX / 2)) as u32;
+            self.registry().now() + ticks + 1
         });
         self.entry.pulse.set_deadline(at);
     }

@@ -25,7 +25,6 @@ use poem::{
     Endpoint, Request, Response, Result,
     http::{StatusCode, header},
 };
-use tracing::debug;
 
 pub use self::{
     consumer::{Connection, Consumer, World},
@@ -93,15 +92,7 @@ impl<C: Consumer> Endpoint for SocketEndpoint<C> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        Ok(self.upgrade(&request).unwrap_or_else(|refusal| {
-            let (path, status) = (request.original_uri().path(), refusal.status());
-            debug!(
-                path,
-                status = status.as_u16(),
-                "{path}: handshake refused, {status}"
-            );
-            *refusal
-        }))
+        Ok(self.upgrade(&request).unwrap_or_else(|refusal| *refusal))
     }
 }
 
@@ -110,11 +101,15 @@ impl<C: Consumer> SocketEndpoint<C> {
         let (handshake, accepted) = signin::shake(request, &self.sockets.origins)?;
         let Some(slot) = request.extensions().get::<UpgradeSlot>() else {
             let detail = "This server doesn't hand connections over.";
-            return Err(signin::refusal(StatusCode::NOT_IMPLEMENTED, detail));
+            return Err(signin::refusal(
+                request,
+                StatusCode::NOT_IMPLEMENTED,
+                detail,
+            ));
         };
         let Some(registration) = self.sockets.registry.register(C::SIGNED_OUT) else {
             let detail = "The service restarts.";
-            let mut refusal = signin::refusal(StatusCode::SERVICE_UNAVAILABLE, detail);
+            let mut refusal = signin::refusal(request, StatusCode::SERVICE_UNAVAILABLE, detail);
             let retry_after = header::HeaderValue::from_static("5");
             refusal
                 .headers_mut()

@@ -154,21 +154,23 @@ fn websocket_key(request: &Request) -> Result<String, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         let detail = "A WebSocket handshake is a GET request of HTTP/1.1.";
-        return Err(refusal(StatusCode::BAD_REQUEST, detail));
+        return Err(refusal(request, StatusCode::BAD_REQUEST, detail));
     }
     if !lists(headers, header::UPGRADE, "websocket")
         || !lists(headers, header::CONNECTION, "upgrade")
     {
         let detail = "This address speaks WebSocket.";
-        return Err(upgrade_required(detail));
+        return Err(upgrade_required(request, detail));
     }
     if text(headers, header::SEC_WEBSOCKET_VERSION).trim() != "13" {
-        return Err(upgrade_required("Only version 13 of WebSocket is spoken."));
+        let detail = "Only version 13 of WebSocket is spoken.";
+        return Err(upgrade_required(request, detail));
     }
     let key = text(headers, header::SEC_WEBSOCKET_KEY).trim();
     match BASE64_STANDARD.decode(key) {
         Ok(bytes) if bytes.len() == 16 => Ok(key.to_owned()),
         _ => Err(refusal(
+            request,
             StatusCode::BAD_REQUEST,
             "Sec-WebSocket-Key is not 16 bytes in base64.",
         )),
@@ -186,18 +188,12 @@ fn check_origin(request: &Request, approach: &Approach, origins: &Origins) -> Re
         return Ok(());
     }
     let host = &approach.host;
-    let path = request.original_uri().path();
-    info!(
-        %origin, %host, path,
-        "{path}: origin {origin} refused, the host is {host}: TERTULIA_ALLOWED_ORIGINS doesn't \
-         list it; behind a proxy that changes Host, set TERTULIA_TRUSTED_PROXIES"
-    );
     let detail = format!(
         "Origin {origin} is not allowed: the host is {host}. List the origin in \
          TERTULIA_ALLOWED_ORIGINS; behind a proxy that changes Host, send X-Forwarded-Host and \
          name the proxy in TERTULIA_TRUSTED_PROXIES."
     );
-    Err(refusal(StatusCode::FORBIDDEN, &detail))
+    Err(refusal(request, StatusCode::FORBIDDEN, &detail))
 }
 
 /// The first that is there, in this order.
@@ -239,8 +235,8 @@ fn accept_key(key: &str) -> String {
     BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-fn upgrade_required(detail: &str) -> Refusal {
-    let mut response = refusal(StatusCode::UPGRADE_REQUIRED, detail);
+fn upgrade_required(request: &Request, detail: &str) -> Refusal {
+    let mut response = refusal(request, StatusCode::UPGRADE_REQUIRED, detail);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::UPGRADE, "websocket"),
@@ -252,7 +248,15 @@ fn upgrade_required(detail: &str) -> Refusal {
     response
 }
 
-pub(super) fn refusal(status: StatusCode, detail: &str) -> Refusal {
+/// Says why, to the client and in the log.
+pub(super) fn refusal(request: &Request, status: StatusCode, detail: &str) -> Refusal {
+    let path = request.original_uri().path();
+    let code = status.as_u16();
+    info!(
+        path,
+        status = code,
+        "{path}: handshake refused, {code}: {detail}"
+    );
     let response = Response::builder()
         .status(status)
         .content_type("application/json")

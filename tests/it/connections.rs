@@ -45,6 +45,18 @@ async fn stops_reading(theatre: &Theatre, queue: &tertulia::hub::Queue) -> usize
     number
 }
 
+/// The number of pages where it stays: as far as the sockets' buffers go.
+async fn pages_at_rest(theatre: &Theatre) -> usize {
+    let mut before = usize::MAX;
+    while before != theatre.stage.pages.load(SeqCst) {
+        before = theatre.stage.pages.load(SeqCst);
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+    before
+}
+
 #[tokio::test]
 async fn only_a_handshake_of_rfc_6455_is_accepted() {
     let theatre = Theatre::start().await;
@@ -130,6 +142,7 @@ async fn a_failed_sign_in_is_accepted_and_then_closed_with_its_code() {
     for (query, last) in [
         ("", closing(4001, "Authentication required")),
         ("?token=forged", closing(4001, "Authentication required")),
+        ("?token=1:ended", closing(4001, "Authentication required")),
         (
             "?token=away",
             closing(1013, "Service temporarily unavailable"),
@@ -208,7 +221,7 @@ async fn whoever_is_refused_hears_the_answer_and_the_code_and_nothing_of_the_hub
     assert_eq!(peer.hears().await, Some(last));
     drop(peer);
     theatre.is_empty().await;
-    assert!(theatre.stage.left.lock().unwrap().is_empty());
+    assert!(theatre.stage.left.lock().is_empty());
     theatre.stop().await;
 }
 
@@ -259,7 +272,7 @@ async fn what_was_said_before_hanging_up_is_served() {
     }
     assert_eq!(peer.hears().await, None);
     theatre.is_empty().await;
-    assert_eq!(*theatre.stage.left.lock().unwrap(), [1006]);
+    assert_eq!(*theatre.stage.left.lock(), [1006]);
     theatre.stop().await;
 }
 
@@ -276,7 +289,7 @@ async fn a_peer_that_resets_while_its_frame_is_served_is_noticed_and_its_frame_i
     assert_eq!(theatre.registry.count(), 1);
     theatre.stage.cue.notify_one();
     theatre.is_empty().await;
-    assert_eq!(*theatre.stage.left.lock().unwrap(), [1006]);
+    assert_eq!(*theatre.stage.left.lock(), [1006]);
     theatre.stop().await;
 }
 
@@ -296,7 +309,7 @@ async fn a_panic_ends_its_own_connection_with_1011_and_leaves_nothing_behind() {
         .becomes(|theatre| theatre.registry.count() == 1)
         .await;
     // Only the first had become a consumer.
-    assert_eq!(*theatre.stage.left.lock().unwrap(), [1011]);
+    assert_eq!(*theatre.stage.left.lock(), [1011]);
     bystander.says("still here").await;
     assert_eq!(bystander.hears_text().await, "still here");
     bystander.leaves().await;
@@ -323,7 +336,7 @@ async fn an_end_is_written_after_what_was_said_before_it() {
         .await;
     assert_eq!(peer.hears().await, None);
     theatre.is_empty().await;
-    assert_eq!(*theatre.stage.left.lock().unwrap(), [4003]);
+    assert_eq!(*theatre.stage.left.lock(), [4003]);
 
     let mut peer = theatre.enters().await;
     peer.says("!close").await;
@@ -340,7 +353,7 @@ async fn a_client_that_does_not_answer_the_close_is_let_go_after_two_seconds() {
     queue.close(close::CHAT_DELETED);
     assert_eq!(peer.hears().await, Some(closing(4010, "Chat deleted")));
     theatre
-        .becomes(|theatre| !theatre.stage.left.lock().unwrap().is_empty())
+        .becomes(|theatre| !theatre.stage.left.lock().is_empty())
         .await;
     theatre.seconds_pass(2);
     assert_eq!(theatre.registry.count(), 1);
@@ -391,7 +404,16 @@ async fn a_slow_reader_that_was_closed_in_the_middle_of_a_frame_gets_that_frame_
     })
     .await;
     let (mut slow, queue) = theatre.enters_as("slow").await;
-    let pushed = stops_reading(&theatre, &queue).await;
+    // All at once: the connection has taken them in hand, and stands in the middle of one.
+    let pushed = MUCH / 32_768;
+    assert!((0..pushed).all(|number| queue.push(long(number))));
+    let mut before = usize::MAX;
+    while before != queue.bytes() {
+        before = queue.bytes();
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
     queue.close(close::TOO_SLOW);
     let mut heard = 0;
     let last = loop {
@@ -466,7 +488,7 @@ async fn typing_is_dropped_before_a_slow_reader_is_closed() {
     let path = "/rooms/waits?name=anna";
     let mut peer = Peer::enter(theatre.address, path, "").await;
     theatre.stage.waits.notified().await;
-    let queue = theatre.stage.queues.lock().unwrap()["anna"].clone();
+    let queue = theatre.stage.queues.lock()["anna"].clone();
     for n in 0..5 {
         assert!(queue.push(SharedFrame::text(&format!("typing {n}")).ephemeral()));
         assert!(queue.push(SharedFrame::text(&format!("message {n}"))));
@@ -505,7 +527,7 @@ async fn when_all_queues_together_are_too_full_the_fullest_go() {
         let path = format!("/rooms/waits?name={name}");
         peers.push(Peer::enter(theatre.address, &path, "").await);
         theatre.stage.waits.notified().await;
-        let queue = theatre.stage.queues.lock().unwrap()[name].clone();
+        let queue = theatre.stage.queues.lock()[name].clone();
         for n in 0..frames {
             assert!(queue.push(long(n)), "{name} {n}");
         }
@@ -513,7 +535,7 @@ async fn when_all_queues_together_are_too_full_the_fullest_go() {
     let sweep = theatre.registry.clone();
     let stop = theatre.shutdown.clone();
     let sweeping = tokio::spawn(async move { sweep.run(stop).await });
-    let queue = |name: &str| theatre.stage.queues.lock().unwrap()[name].clone();
+    let queue = |name: &str| theatre.stage.queues.lock()[name].clone();
     let fuller = queue("fuller");
     theatre.becomes(|_| fuller.closing().is_some()).await;
     assert_eq!(fuller.closing(), Some(close::TOO_SLOW));
@@ -535,20 +557,30 @@ async fn a_history_goes_out_as_fast_as_its_client_reads_and_no_faster() {
         .map(|order| masked(FIN | TEXT, order.as_bytes()))
         .concat();
     peer.sends(&bytes).await;
-    // As far as the sockets' buffers go, and not to the end.
-    let mut before = usize::MAX;
-    while before != theatre.stage.pages.load(SeqCst) {
-        before = theatre.stage.pages.load(SeqCst);
-        for _ in 0..200 {
-            tokio::task::yield_now().await;
-        }
-    }
+    let before = pages_at_rest(&theatre).await;
     assert!(before < pages, "all {before} pages are in memory");
     assert_eq!(theatre.registry.queued_bytes(), 0);
     for page in 0..pages {
         assert_eq!(peer.hears_text().await, format!("{page:050000}"));
     }
     assert_eq!(peer.hears_text().await, "after");
+    peer.leaves().await;
+    theatre.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_does_not_read_is_not_served_on() {
+    let theatre = Theatre::start().await;
+    let mut peer = theatre.enters().await;
+    let asked = MUCH / 50_000;
+    peer.sends(&masked(FIN | TEXT, b"!page").repeat(asked))
+        .await;
+    let served = pages_at_rest(&theatre).await;
+    assert!(served < asked, "all {served} answers are in memory");
+    for _ in 0..asked {
+        assert_eq!(peer.hears_text().await.len(), 50_000);
+    }
+    assert_eq!(theatre.stage.pages.load(SeqCst), asked);
     peer.leaves().await;
     theatre.stop().await;
 }
@@ -753,6 +785,6 @@ async fn a_restart_is_told_to_everybody_and_nobody_comes_in_meanwhile() {
     theatre.stage.cue.notify_one();
     draining.await.unwrap();
     assert_eq!(theatre.registry.count(), 0);
-    assert_eq!(theatre.stage.left.lock().unwrap().len(), 21);
+    assert_eq!(theatre.stage.left.lock().len(), 21);
     theatre.stop().await;
 }

@@ -319,7 +319,7 @@ async fn cases_5_fragmentation() {
 fn by_octet(payload: &[u8]) -> Vec<(u8, &[u8])> {
     let mut fragments: Vec<(u8, &[u8])> = payload.chunks(1).map(|octet| (MORE, octet)).collect();
     fragments[0].0 |= TEXT;
-    fragments.last_mut().unwrap().0 |= FIN;
+    fragments.last_mut().expect("a fragment").0 |= FIN;
     fragments
 }
 
@@ -580,7 +580,7 @@ async fn cases_9_and_10_limits() {
             .map(|part| (MORE, part.to_vec()))
             .collect();
         fragments[0].0 |= TEXT;
-        fragments.last_mut().unwrap().0 |= FIN;
+        fragments.last_mut().expect("a fragment").0 |= FIN;
         fragments
     };
     let in_fragments = |name, bytes: &[u8], len, heard: &[Frame], closed| Case {

@@ -4,12 +4,16 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicUsize, atomic::Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use chrono::{TimeDelta, Utc};
 use entity::{SessionId, UserId};
+use parking_lot::Mutex;
 use poem::Route;
 use tertulia::{
     chat::{Actor, AuthError, Profile},
@@ -29,39 +33,39 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Reached only by a failure.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
-pub const FIN: u8 = 0x80;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+pub(crate) const FIN: u8 = 0x80;
 
 /// A frame as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    pub opcode: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
-pub fn text(text: &str) -> Frame {
+pub(crate) fn text(text: &str) -> Frame {
     frame(TEXT, text.as_bytes())
 }
 
-pub fn frame(opcode: u8, payload: &[u8]) -> Frame {
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Frame {
     Frame {
         opcode,
         payload: payload.to_vec(),
     }
 }
 
-pub fn closing(code: u16, reason: &str) -> Frame {
+pub(crate) fn closing(code: u16, reason: &str) -> Frame {
     frame(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
 /// The bytes of a client's frame; `first` is FIN, reserved bits and opcode.
-pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first];
     match payload.len() {
@@ -86,20 +90,20 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A client on a bare socket.
-pub struct Peer {
-    pub socket: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) socket: TcpStream,
     unread: Vec<u8>,
 }
 
 /// What a handshake was answered.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then_some(value.trim())
@@ -108,9 +112,9 @@ impl Answer {
 }
 
 impl Peer {
-    pub async fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.unwrap();
-        socket.set_nodelay(true).unwrap();
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).await.expect("a server");
+        socket.set_nodelay(true).expect("a socket");
         Self {
             socket,
             unread: Vec::new(),
@@ -118,53 +122,57 @@ impl Peer {
     }
 
     /// Shakes hands, with these lines added.
-    pub async fn enter(address: SocketAddr, path: &str, lines: &str) -> Self {
+    pub(crate) async fn enter(address: SocketAddr, path: &str, lines: &str) -> Self {
         let mut peer = Self::connect(address).await;
         let answer = peer.asks(&handshake(path, lines)).await;
         assert_eq!(answer.status, 101, "{}{}", answer.head, answer.body);
         peer
     }
 
-    pub async fn sends(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).await.unwrap();
+    pub(crate) async fn sends(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).await.expect("a reader");
     }
 
-    pub async fn says(&mut self, text: &str) {
+    pub(crate) async fn says(&mut self, text: &str) {
         self.sends(&masked(FIN | TEXT, text.as_bytes())).await;
     }
 
     /// Sends a request and reads its answer.
-    pub async fn asks(&mut self, request: &str) -> Answer {
+    pub(crate) async fn asks(&mut self, request: &str) -> Answer {
         self.sends(request.as_bytes()).await;
         self.answer().await
     }
 
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
             }
             assert!(self.more().await, "no answer: {:?}", self.unread);
         };
-        let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let head = self.take_text(end);
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         let mut answer = Answer {
-            status,
+            status: status.expect("a status"),
             head,
             body: String::new(),
         };
         if let Some(len) = answer.header("content-length") {
-            let len: usize = len.parse().unwrap();
+            let len: usize = len.parse().expect("a length");
             while self.unread.len() < len {
                 assert!(self.more().await, "half a body");
             }
-            answer.body = String::from_utf8(self.unread.drain(..len).collect()).unwrap();
+            answer.body = self.take_text(len);
         }
         answer
     }
 
+    fn take_text(&mut self, len: usize) -> String {
+        String::from_utf8(self.unread.drain(..len).collect()).expect("UTF-8")
+    }
+
     /// The next frame, or none at the end of the stream.
-    pub async fn hears(&mut self) -> Option<Frame> {
+    pub(crate) async fn hears(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, len)) = parse(&self.unread) {
                 self.unread.drain(..len);
@@ -177,14 +185,14 @@ impl Peer {
     }
 
     /// The next frame that is no ping.
-    pub async fn hears_text(&mut self) -> String {
+    pub(crate) async fn hears_text(&mut self) -> String {
         let frame = self.hears().await.expect("a frame");
         assert_eq!(frame.opcode, TEXT, "{frame:?}");
-        String::from_utf8(frame.payload).unwrap()
+        String::from_utf8(frame.payload).expect("UTF-8")
     }
 
     /// Says goodbye and hears it back.
-    pub async fn leaves(mut self) {
+    pub(crate) async fn leaves(mut self) {
         self.sends(&masked(FIN | CLOSE, &1000u16.to_be_bytes()))
             .await;
         while let Some(frame) = self.hears().await {
@@ -205,7 +213,7 @@ impl Peer {
     }
 }
 
-pub fn handshake(path: &str, lines: &str) -> String {
+pub(crate) fn handshake(path: &str, lines: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: chat.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
@@ -219,12 +227,12 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     assert_eq!(second & 0x80, 0, "unmasked");
     let (start, len) = match second {
         126 => {
-            let len = u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap());
+            let len = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
             assert!(len > 125);
             (4, usize::from(len))
         }
         127 => {
-            let len = u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap());
+            let len = u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
             assert!(len > 0xffff);
             (10, len as usize)
         }
@@ -236,17 +244,17 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
 
 /// What tests and consumers share.
 #[derive(Default)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Of connections, by what they gave as `?name=`.
-    pub queues: Mutex<HashMap<String, Arc<Queue>>>,
+    pub(crate) queues: Mutex<HashMap<String, Arc<Queue>>>,
     /// Lets a consumer that waits go on.
-    pub cue: Notify,
+    pub(crate) cue: Notify,
     /// A consumer has come to where it waits.
-    pub waits: Notify,
+    pub(crate) waits: Notify,
     /// Consumers that have taken their leave, with the code that they were told.
-    pub left: Mutex<Vec<u16>>,
-    /// Pages that were written to the end.
-    pub pages: AtomicUsize,
+    pub(crate) left: Mutex<Vec<u16>>,
+    /// Pages that were asked for, or written to the end.
+    pub(crate) pages: AtomicUsize,
 }
 
 impl World for Stage {
@@ -275,10 +283,18 @@ impl World for Stage {
             connection: None,
         })
     }
+
+    /// Session `ended` ends before its first connection is known.
+    async fn renew(&self, actor: &Actor) -> Result<Actor, AuthError> {
+        match &actor.session {
+            Some(session) if session.0 == "ended" => Err(AuthError::Invalid),
+            _ => Ok(actor.clone()),
+        }
+    }
 }
 
 /// Echoes; a frame that begins with `!` is an order.
-pub struct Echo;
+pub(crate) struct Echo;
 
 impl Consumer for Echo {
     type World = Stage;
@@ -287,7 +303,7 @@ impl Consumer for Echo {
     async fn connect(cx: &mut Connection<Stage>, handshake: &Handshake) -> Result<Self, Close> {
         let stage = cx.world().clone();
         if let Some(name) = handshake.query("name") {
-            let mut queues = stage.queues.lock().unwrap();
+            let mut queues = stage.queues.lock();
             queues.insert(name.to_owned(), cx.queue().clone());
         }
         match handshake.param("room") {
@@ -334,8 +350,12 @@ impl Consumer for Echo {
                 Err(SignInRefused::Bad(_)) => cx.send_error(SharedFrame::text("bad token"))?,
                 Err(refused) => return Err(refused.into()),
             },
+            "!page" => {
+                stage.pages.fetch_add(1, SeqCst);
+                cx.send(SharedFrame::text(&format!("{:050000}", 0)))?;
+            }
             "!pages" => {
-                for page in 0..argument.parse().unwrap() {
+                for page in 0..argument.parse().expect("a number of pages") {
                     cx.send(SharedFrame::text(&format!("{page:050000}")))?;
                     cx.sent().await?;
                     stage.pages.fetch_add(1, SeqCst);
@@ -348,35 +368,35 @@ impl Consumer for Echo {
     }
 
     async fn disconnect(self, cx: &mut Connection<Stage>, close: &Close) {
-        cx.world().left.lock().unwrap().push(close.code);
+        cx.world().left.lock().push(close.code);
     }
 }
 
 /// The machinery, served; it looks around when it is stopped.
-pub struct Theatre {
-    pub address: SocketAddr,
-    pub stage: Arc<Stage>,
-    pub registry: Arc<Registry>,
-    pub shutdown: CancellationToken,
+pub(crate) struct Theatre {
+    pub(crate) address: SocketAddr,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) shutdown: CancellationToken,
     serving: JoinHandle<()>,
 }
 
 /// What a theatre is built of.
 #[derive(Default)]
-pub struct Plan {
-    pub server: ServerLimits,
-    pub queue: QueueLimits,
-    pub sockets: SocketLimits,
-    pub origins: Origins,
-    pub connections_per_user: u32,
+pub(crate) struct Plan {
+    pub(crate) server: ServerLimits,
+    pub(crate) queue: QueueLimits,
+    pub(crate) sockets: SocketLimits,
+    pub(crate) origins: Origins,
+    pub(crate) connections_per_user: u32,
 }
 
 impl Theatre {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::build(Plan::default()).await
     }
 
-    pub async fn build(plan: Plan) -> Self {
+    pub(crate) async fn build(plan: Plan) -> Self {
         let registry = Registry::new(QueueTotal::new(plan.queue), plan.connections_per_user);
         let sockets = Arc::new(Sockets {
             world: Arc::new(Stage::default()),
@@ -384,8 +404,10 @@ impl Theatre {
             limits: plan.sockets,
             origins: plan.origins,
         });
-        let server = Server::bind(["127.0.0.1:0"], plan.server).await.unwrap();
-        let address = *server.local_addrs()[0].as_socket_addr().unwrap();
+        let server = Server::bind(["127.0.0.1:0"], plan.server)
+            .await
+            .expect("a free port");
+        let address = *server.local_addrs()[0].as_socket_addr().expect("TCP");
         let shutdown = CancellationToken::new();
         let route = Route::new()
             .at("/echo", sockets.endpoint::<Echo>())
@@ -405,30 +427,30 @@ impl Theatre {
         }
     }
 
-    pub async fn enters(&self) -> Peer {
+    pub(crate) async fn enters(&self) -> Peer {
         Peer::enter(self.address, "/echo", "").await
     }
 
-    pub async fn enters_as(&self, name: &str) -> (Peer, Arc<Queue>) {
+    pub(crate) async fn enters_as(&self, name: &str) -> (Peer, Arc<Queue>) {
         let path = format!("/echo?name={name}");
         let mut peer = Peer::enter(self.address, &path, "").await;
         peer.says("here").await;
         assert_eq!(peer.hears_text().await, "here");
-        let queue = self.stage.queues.lock().unwrap()[name].clone();
+        let queue = self.stage.queues.lock()[name].clone();
         (peer, queue)
     }
 
     /// Moves the clock.
-    pub fn seconds_pass(&self, seconds: usize) {
+    pub(crate) fn seconds_pass(&self, seconds: usize) {
         (0..seconds).for_each(|_| self.registry.tick());
     }
 
-    pub async fn is_empty(&self) {
+    pub(crate) async fn is_empty(&self) {
         self.becomes(|theatre| theatre.registry.count() == 0).await;
         assert_eq!(self.registry.queued_bytes(), 0);
     }
 
-    pub async fn becomes(&self, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) async fn becomes(&self, is_so: impl Fn(&Self) -> bool) {
         let so = async {
             while !is_so(self) {
                 tokio::task::yield_now().await;
@@ -438,7 +460,7 @@ impl Theatre {
     }
 
     /// Everybody has left, nothing is held.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.is_empty().await;
         self.shutdown.cancel();
         let stopped = tokio::time::timeout(DEADLINE, self.serving).await;
@@ -448,7 +470,7 @@ impl Theatre {
 
 /// Takes as long as the request says.
 async fn slow(request: poem::Request) -> String {
-    let milliseconds = request.uri().query().unwrap_or("0").parse().unwrap();
-    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    let milliseconds = request.uri().query().and_then(|query| query.parse().ok());
+    tokio::time::sleep(Duration::from_millis(milliseconds.unwrap_or(0))).await;
     "done".to_owned()
 }
