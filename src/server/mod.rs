@@ -23,7 +23,7 @@ use std::{
 
 use poem::{Addr, Endpoint, IntoEndpoint};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::{http::Shared, listen::Listener, stream::Places};
 pub use self::{stream::Stream, upgrade::UpgradeSlot};
@@ -152,7 +152,6 @@ struct Acceptor<E> {
 impl<E: Endpoint + 'static> Acceptor<E> {
     async fn run(self) {
         let local = self.listener.local_addr().unwrap_or_default();
-        info!(address = %local, "listening on {local}");
         let mut is_failing = false;
         loop {
             let accepted = tokio::select! {

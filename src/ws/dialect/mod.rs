@@ -33,6 +33,10 @@ impl super::World for World {
             Credential::Ticket(ticket) => self.domain.sessions.redeem(ticket).await,
         }
     }
+
+    async fn renew(&self, actor: &Actor) -> Result<Actor, AuthError> {
+        self.domain.sessions.renew(actor).await
+    }
 }
 
 /// A dialect's line in the table.
