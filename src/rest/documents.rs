@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use poem::{
     EndpointExt, IntoResponse, Response,
     endpoint::{BoxEndpoint, make_sync},
-    get,
     http::{Method, header},
 };
 use poem_openapi::{
@@ -13,7 +12,7 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
 };
 
-use crate::rest::{Apis, apis};
+use crate::rest::{Apis, apis, problem::Problem};
 
 /// What the pages may load: themselves. Should a new version of theirs name another host, the browser
 /// refuses it. Both are one file with its script and style in it; ReDoc searches in a worker.
@@ -93,14 +92,17 @@ const HTML: &str = "text/html; charset=utf-8";
 
 fn fixed(text: String, content_type: &'static str) -> BoxEndpoint<'static> {
     let body = bytes::Bytes::from(text);
-    let show = move || -> Response {
-        Response::builder()
+    make_sync(move |request| match *request.method() {
+        Method::GET | Method::HEAD => Response::builder()
             .content_type(content_type)
             .header(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
-            .body(body.clone())
+            .body(body.clone()),
+        ref other => Problem::method_not_allowed(other.as_str())
             .into_response()
-    };
-    get(make_sync(move |_| show())).boxed()
+            .with_header(header::ALLOW, "GET, HEAD")
+            .into_response(),
+    })
+    .boxed()
 }
 
 #[cfg(test)]
