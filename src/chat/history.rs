@@ -60,7 +60,7 @@ pub struct KeysetPage {
 pub struct Replay {
     /// Each with its own `seq`; messages in their latest state.
     pub events: Vec<Arc<ChatEvent>>,
-    /// The number reached: the last event's, or the asked one.
+    /// The number reached: the last event's, or the asked one; after `reset` the chat's last.
     pub seq: Seq,
     /// More happened after `seq`.
     pub has_more: bool,
@@ -236,7 +236,7 @@ impl History {
         if since > last {
             return Ok(Replay {
                 events: Vec::new(),
-                seq: since,
+                seq: last,
                 has_more: false,
                 reset: true,
             });

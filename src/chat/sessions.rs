@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use entity::{SessionId, SessionKind, Time, UserId, session};
 use tracing::{debug, error};
 
@@ -258,7 +258,8 @@ impl Sessions {
 
     /// A one-time ticket for the caller's next WebSocket, and how long it is good.
     pub fn ticket(&self, actor: &Actor) -> (String, Duration) {
-        let now = Utc::now();
+        // In the milliseconds in which a ticket tells its end, so that what is left is whole.
+        let now = Utc::now().trunc_subsecs(3);
         let expires_at = actor.token_expires_at;
         let session = actor.session.as_ref();
         let (text, ticket) = self

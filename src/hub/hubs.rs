@@ -56,7 +56,7 @@ pub struct Seated {
 pub struct Replayed {
     /// The number asked for.
     pub since: Seq,
-    /// The last number told.
+    /// The last number told; after `reset` the one where the chat stands.
     pub seq: Seq,
     /// More happened: nothing numbered follows until the client asks on.
     pub has_more: bool,
@@ -316,10 +316,10 @@ impl Seated {
         let stands = self.hub.delivered().unwrap_or(Seq(0)).max(entered.last_seq);
         if since > stands {
             replayed.reset = true;
-            return match self
-                .hub
-                .seat(&self.seat, entered.last_seq, |_| end(replayed))
-            {
+            return match self.hub.seat(&self.seat, entered.last_seq, |seq| {
+                replayed.seq = seq;
+                end(replayed)
+            }) {
                 Membership::Holds => Ok(replayed),
                 Membership::Ended(close) => Err(close),
                 Membership::Unknown => Err(GONE),

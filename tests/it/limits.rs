@@ -212,6 +212,7 @@ async fn floods_of_each_kind_of_frame_end_the_connection_and_no_other() {
     ];
     for frame in frames {
         let mut phone = anna.joins(&trip).await;
+        phone.minds_no_order();
         assert_eq!(flood(&mut phone, &frame).await, 4029, "{frame}");
     }
     witness.sends(json!({"type": "ping"})).await;

@@ -35,8 +35,9 @@ async fn a_mark_that_does_not_move_is_answered_on_its_own_connection_only() {
     let [anna, boris] = server.users(["anna", "boris"]).await;
     let trip = anna.creates_group("trip", [&boris]).await;
     let newest = boris.says(&trip, "one").await;
-    anna.reads(&trip).await;
     let mut boriss = boris.joins(&trip).await;
+    anna.reads(&trip).await;
+    boriss.hears("messages_read").await;
     let mut annas = anna.joins(&trip).await;
     annas.reads().await;
     let answer = annas.hears("messages_read").await;

@@ -10,7 +10,7 @@ async fn a_stop_tells_every_socket_to_come_back_and_ends_well() {
     let [anna, boris] = binary.users(["anna", "boris"]).await;
     let trip = anna.creates_group("trip", [&boris]).await;
     let mut phones = [anna.joins(&trip).await, boris.joins(&trip).await];
-    phones[0].says("before the stop").await;
+    anna.says(&trip, "before the stop").await;
     binary.is_told_to_stop();
     for phone in &mut phones {
         assert_eq!(phone.next_message().await.text, "before the stop");
@@ -108,7 +108,7 @@ async fn a_drain_spreads_the_closes_over_its_time() {
     assert!(binary.ends().await.success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_while_serving_is_a_whole_copy_to_start_on() {
     let binary = Binary::serves(&["--messages-per-minute", "0"]).await;
     let [anna, boris] = binary.users(["anna", "boris"]).await;

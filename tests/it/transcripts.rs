@@ -52,7 +52,7 @@ impl Replay {
         }
         if rest == "hangs up" {
             let phone = self.phones.remove(name).ok_or("not connected")?;
-            phone.hangs_up().await;
+            phone.closes().await;
             return Ok(());
         }
         let (verb, what) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -184,7 +184,10 @@ async fn refuse(turn: &Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatEr
                 continue;
             }
         };
-        if !(message.is_staff && customer.is_some()) {
+        if message.is_staff && customer.is_some() {
+            // Operators answer without a limit: what they say here isn't counted anywhere.
+            job.slot = Ok(Slot::free());
+        } else {
             members.push(place, (message.chat, message.sender.id));
         }
         if kind == ChatKind::Personal {

@@ -155,6 +155,11 @@ impl Phone {
         self.seq = Some(seq);
     }
 
+    /// From now on it hears whatever comes, in any order: who floods asks for the same again and again.
+    pub(crate) fn minds_no_order(&mut self) {
+        self.seq = None;
+    }
+
     /// Every numbered frame heard so far.
     pub(crate) fn log(&self) -> &[Value] {
         &self.log
@@ -413,11 +418,16 @@ impl Phone {
     }
 
     /// Closes as one should; the number to resume from.
-    pub(crate) async fn hangs_up(mut self) -> i64 {
+    pub(crate) async fn hangs_up(self) -> i64 {
         let seq = self.seq();
+        self.closes().await;
+        seq
+    }
+
+    /// Closes as one should.
+    pub(crate) async fn closes(mut self) {
         let _already_gone = self.socket.close(None).await;
         while let Heard::Frame(_) = self.next().await {}
-        seq
     }
 
     /// Vanishes: a reset, no close frame. The number to resume from.
