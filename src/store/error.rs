@@ -22,9 +22,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database can't be reached at all.
+    /// Whether it passes by itself: the database can't be reached, or not in time.
     pub fn is_away(&self) -> bool {
-        matches!(self, StoreError::Away(_))
+        matches!(self, StoreError::Away(_) | StoreError::Contended(_))
     }
 }
 

@@ -212,16 +212,10 @@ impl Desk {
         let Some((jobs, error)) = self.commit_group(jobs, marks).await else {
             return;
         };
-        if jobs.len() <= 1 {
-            for waiting in jobs {
-                error!("writer: the database refused an operation: {error}");
-                waiting.job.answer(Some(ChatError::Store(error.clone())));
-            }
-            return;
-        }
+        let count = jobs.len();
         warn!(
-            jobs = jobs.len(),
-            "writer: the database refused a batch, its operations go one by one: {error}"
+            jobs = count,
+            "writer: the database refused a batch, its {count} operations go one by one: {error}"
         );
         for waiting in jobs {
             if let Some((refused, error)) = self.commit_group(vec![waiting], &[]).await {
@@ -230,6 +224,14 @@ impl Desk {
                     waiting.job.answer(Some(ChatError::Store(error.clone())));
                 }
             }
+        }
+        if !marks.is_empty()
+            && let Some((_, error)) = self.commit_group(Vec::new(), marks).await
+        {
+            error!(
+                marks = marks.len(),
+                "writer: the database refused marks of reading: {error}"
+            );
         }
     }
 
