@@ -372,3 +372,49 @@ impl<C: Consumer> Socket<C> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chat::{Actor, AuthError},
+        ws::{Connection, Credential, Handshake, World},
+    };
+
+    struct Nowhere;
+
+    impl World for Nowhere {
+        async fn authenticate(&self, _: &Credential) -> Result<Actor, AuthError> {
+            Err(AuthError::Missing)
+        }
+
+        async fn renew(&self, _: &Actor) -> Result<Actor, AuthError> {
+            Err(AuthError::Missing)
+        }
+    }
+
+    struct Nobody;
+
+    impl Consumer for Nobody {
+        type World = Nowhere;
+        const NAME: &'static str = "nobody";
+
+        async fn connect(_: &mut Connection<Nowhere>, _: &Handshake) -> Result<Self, Close> {
+            Err(close::FAULT)
+        }
+
+        async fn receive(&mut self, _: &mut Connection<Nowhere>, _: &str) -> Result<(), Close> {
+            Ok(())
+        }
+
+        async fn disconnect(self, _: &mut Connection<Nowhere>, _: &Close) {}
+    }
+
+    #[test]
+    fn what_a_connection_at_rest_holds_is_small() {
+        // Of the 5 KiB that an idle connection may cost, this is the machinery's part; the rest is
+        // its descriptor's, its dialect's and its seat's.
+        let bytes = size_of::<Socket<Nobody>>();
+        assert!(bytes <= 400, "{bytes} bytes");
+    }
+}
