@@ -29,6 +29,7 @@ mod signing_out;
 mod slow;
 mod stopping;
 mod transcripts;
+mod two_nodes;
 mod typing;
 mod walk;
 mod wire;

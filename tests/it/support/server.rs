@@ -4,14 +4,15 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use tertulia::{
-    service::Service,
+    layer::ChannelLayer,
+    service::{Parts, Service},
     settings::{Bind, Secret, Settings},
 };
 use tokio::sync::oneshot;
@@ -21,7 +22,7 @@ use super::{Handshake, PATIENCE, Person, Reply, Request, look_around, tokens, un
 /// A service that serves until the story ends.
 pub(crate) struct Server {
     to: SocketAddr,
-    dir: TempDir,
+    dir: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
     runs: Option<JoinHandle<Result<(), String>>>,
 }
@@ -34,12 +35,32 @@ impl Server {
 
     /// With other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let mut settings = settings(dir.path());
         change(&mut settings);
+        Self::start_in(dir, settings, Parts::default())
+    }
+
+    /// Two servers of one database, which hear each other by this layer, without limits.
+    pub(crate) async fn two_nodes(layer: Arc<dyn ChannelLayer>) -> [Self; 2] {
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        [(); 2].map(|()| {
+            let mut settings = settings(dir.path());
+            settings.limits.messages_per_minute = 0;
+            settings.limits.changes_per_minute = 0;
+            let parts = Parts {
+                layer: Some(layer.clone()),
+                shares_data_dir: true,
+                ..Parts::default()
+            };
+            Self::start_in(dir.clone(), settings, parts)
+        })
+    }
+
+    fn start_in(dir: Arc<TempDir>, settings: Settings, parts: Parts) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
-        let runs = std::thread::spawn(move || serve(settings, &ready, stopped));
+        let runs = std::thread::spawn(move || serve(settings, parts, &ready, stopped));
         match started.recv_timeout(PATIENCE) {
             Ok(to) => Self {
                 to,
@@ -108,6 +129,7 @@ fn settings(dir: &Path) -> Settings {
 /// Serves until told to stop, then looks around: nobody may be left behind.
 fn serve(
     settings: Settings,
+    parts: Parts,
     ready: &mpsc::Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), String> {
@@ -118,7 +140,7 @@ fn serve(
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let service = Service::start(settings)
+        let service = Service::start_with(settings, parts)
             .await
             .map_err(|error| error.to_string())?;
         let address = service.addresses().first().copied().ok_or("no address")?;
