@@ -1,13 +1,13 @@
 use std::sync::mpsc;
 
 use chrono::SubsecRound;
-use entity::user;
+use entity::{SessionKind, user};
 
 use super::*;
 use crate::{
     auth::{PasswordCost, Passwords},
     chat::{
-        PasswordError, SignInError,
+        PasswordError, SignIn, SignInError,
         testing::{Disk, Node, PASSWORD, hasher, keys},
     },
     store::AccountChange,
