@@ -85,9 +85,6 @@ impl Accounts {
             .map_err(|faults| ChatError::invalid("username", first_fault(faults)))?;
         let prefix = account_names::username(prefix)
             .map_err(|faults| ChatError::invalid("username", first_fault(faults)))?;
-        if count == 0 {
-            return Err(ChatError::invalid("count", "There is nobody to be made."));
-        }
         let now = database_time();
         let made = self
             .store
@@ -95,9 +92,8 @@ impl Accounts {
             .await;
         match made {
             Ok(Some(first)) => Ok((first, count)),
-            Ok(None) | Err(StoreError::Duplicate(_)) => {
-                Err(ChatError::invalid("username", USERNAME_TAKEN))
-            }
+            Ok(None) => Err(ChatError::invalid("count", "There is nobody to be made.")),
+            Err(StoreError::Duplicate(_)) => Err(ChatError::invalid("username", USERNAME_TAKEN)),
             Err(error) => Err(error.into()),
         }
     }

@@ -22,7 +22,6 @@ mod reading;
 mod refresh;
 mod revoked;
 mod sessions;
-mod signed_in;
 mod signin;
 mod standing;
 #[cfg(test)]
@@ -43,8 +42,10 @@ pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
 pub use reading::{Mark, ReadPosition, Reading};
 pub use revoked::Revoked;
-pub use sessions::{Means, SessionRules, Sessions};
-pub use signed_in::{AuthError, PasswordError, SessionListed, SignIn, SignInError, TokenPair};
+pub use sessions::{
+    AuthError, Means, PasswordError, SessionListed, SessionRules, Sessions, SignIn, SignInError,
+    TokenPair,
+};
 pub use text::Text;
 pub use users::{
     Account, Directory, NewUser, Online, Registration, StaffPatch, UserPage, UserPatch, UserRules,

@@ -3,14 +3,18 @@
 use std::net::IpAddr;
 
 use entity::{SessionId, SessionKind, Time, UserId, session, user};
+use tracing::error;
 
 use crate::{
     auth::{
-        PasswordPolicy, Person,
+        Busy, PasswordPolicy, Person,
         tokens::{KeyError, NewToken, new_jti},
     },
-    chat::{Actor, PasswordError, Sessions, SignIn, SignInError, TokenPair, throttle::Account},
-    store::{AccountChange, SignInRow, database_time},
+    chat::{
+        Actor, ChatError, PasswordError, Sessions, SignIn, SignInError, TokenPair,
+        throttle::Account,
+    },
+    store::{AccountChange, SignInRow, StoreError, database_time},
 };
 
 /// Of a user agent this much is kept.
@@ -167,5 +171,24 @@ impl Sessions {
             issued_at,
             lifetime: lifetime.to_std().unwrap_or_default(),
         })
+    }
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        SignInError::Chat(error.into())
+    }
+}
+
+impl From<Busy> for SignInError {
+    fn from(_: Busy) -> Self {
+        SignInError::Busy
+    }
+}
+
+impl From<KeyError> for SignInError {
+    fn from(cause: KeyError) -> Self {
+        error!("a token could not be signed: {cause}");
+        SignInError::Chat(ChatError::Unavailable)
     }
 }

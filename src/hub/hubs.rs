@@ -216,7 +216,8 @@ impl Hubs {
         }
     }
 
-    async fn run_repair(&self, hub: &Hub) {
+    /// Reads back until nothing is missing or nothing more is found.
+    pub(super) async fn run_repair(&self, hub: &Hub) {
         loop {
             let began_at = hub.delivered();
             self.read_back(hub).await;

@@ -16,6 +16,8 @@ mod publish;
 mod queue;
 mod seats;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod typing;
 
 use std::sync::Arc;

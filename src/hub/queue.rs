@@ -46,7 +46,7 @@ impl Close {
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Frames of one connection.
+    /// Frames of one connection. A burst that begins below it is taken whole, as far as its bytes fit.
     pub frames_max: usize,
     /// Bytes of one connection.
     pub bytes_max: usize,
@@ -214,7 +214,9 @@ impl Queue {
         is_kept
     }
 
-    /// Takes all out of `frames` and adds them, as `push` does one after the other: locked, counted and woken once.
+    /// Takes all out of `frames` and adds them as `push` does one after the other, but locked, counted and woken once.
+    /// Where there was room for the first, the number of the others is no reason to end a connection that had no turn
+    /// meanwhile: a batch of the writer and a repaired gap come at once. Their bytes are.
     pub fn push_all(&self, frames: &mut Vec<SharedFrame>) -> bool {
         let mut state = self.state.lock();
         if state.closing.is_some() {
@@ -222,7 +224,7 @@ impl Queue {
             return false;
         }
         let bytes = frames.iter().map(SharedFrame::len).sum();
-        if self.fits(&state, frames.len(), bytes) {
+        if self.fits(&state, bytes) {
             self.add(&mut state, frames.drain(..), bytes);
         } else {
             for frame in frames.drain(..) {
@@ -238,12 +240,12 @@ impl Queue {
     /// Adds a frame although there may be no room; false where there is none.
     fn squeeze_in(&self, state: &mut State, frame: SharedFrame) -> bool {
         let bytes = frame.len();
-        if !self.fits(state, 1, bytes) {
+        if !self.fits(state, bytes) {
             if frame.is_ephemeral() {
                 return true;
             }
             self.drop_ephemeral(state);
-            if !self.fits(state, 1, bytes) {
+            if !self.fits(state, bytes) {
                 self.cut(state, Close::TOO_SLOW);
                 return false;
             }
@@ -414,9 +416,9 @@ impl Queue {
         }
     }
 
-    fn fits(&self, state: &State, frames: usize, bytes: usize) -> bool {
+    fn fits(&self, state: &State, bytes: usize) -> bool {
         let limits = &self.total.limits;
-        state.counted + frames <= limits.frames_max
+        state.counted < limits.frames_max
             && self.bytes() + bytes <= limits.bytes_max
             && self.total.bytes() + bytes <= self.total.hard_max()
     }

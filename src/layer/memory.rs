@@ -129,3 +129,22 @@ impl ChannelLayer for MemoryLayer {
         self.state.lock().channels.len() > 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_channel_keeps_the_oldest_and_refuses_what_comes() {
+        let layer = MemoryLayer::default();
+        let channel = layer.new_channel().await.unwrap();
+        let message = |n: usize| LayerMessage::from_iter([("n".to_owned(), n.into())]);
+        for n in 0..CHANNEL_MESSAGES_MAX {
+            layer.send(&channel, message(n)).await.unwrap();
+        }
+        let one_more = layer.send(&channel, message(CHANNEL_MESSAGES_MAX)).await;
+        assert!(matches!(one_more, Err(LayerError::Full)), "{one_more:?}");
+        assert_eq!(layer.receive(&channel).await.unwrap(), message(0));
+        layer.send(&channel, message(7)).await.unwrap();
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Not here: what messages mean. A layer may lose, repeat and reorder: who relies on more repairs it elsewhere.
 
+#[cfg(test)]
+mod contract;
 mod memory;
 
 use std::{future::Future, pin::Pin};

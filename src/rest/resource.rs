@@ -10,7 +10,6 @@ use poem::{
 };
 use poem_openapi::{OpenApi, error::ParsePathError};
 use serde::Serialize;
-use tracing::info;
 
 use crate::rest::{
     answer::encode,
@@ -177,18 +176,10 @@ impl Endpoint for Resource {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let peer = request.remote_addr().clone();
         let mut response = match self.answer(request).await {
             Ok(response) => response,
             Err(error) => refusal(error),
         };
-        let status = response.status();
-        if matches!(status.as_u16(), 401 | 403 | 429 | 500..) {
-            // Without the query: a token may stand in it.
-            let path = uri.path();
-            info!(%method, path, status = status.as_u16(), %peer, "{method} {path} was refused: {status}");
-        }
         response
             .headers_mut()
             .insert(header::ALLOW, self.allow.clone());

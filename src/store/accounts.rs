@@ -7,7 +7,7 @@ use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
-    QueryOrder, Value,
+    Value,
     sea_query::{ExprTrait, IntoCondition, OnConflict},
 };
 
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Rows of one statement where many accounts are made.
-const ROWS_AT_ONCE: usize = 5_000;
+const ROWS_AT_ONCE: u64 = 5_000;
 
 /// A name with the key by which it is unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,10 +172,7 @@ impl Store {
     }
 
     /// Makes the accounts `prefix1` to `prefix<count>`, all with one stored password. The first one's id; the others'
-    /// follow it. None where a name that begins so exists already.
-    ///
-    /// Each batch is a transaction of its own, so that others write in between. The first one takes the last id too:
-    /// who comes meanwhile gets a higher one.
+    /// follow it. All of them or none: it is one transaction, so that nobody else's id comes between.
     pub async fn insert_accounts(
         &self,
         prefix: &Keyed,
@@ -183,43 +180,30 @@ impl Store {
         password: &str,
         at: Time,
     ) -> Stored<Option<UserId>> {
+        let sql = "INSERT INTO user (username, username_key, password, email, first_name, last_name, is_staff, \
+                   is_active, date_joined, changed_at) \
+                   SELECT j.value ->> 0, j.value ->> 1, ?, '', '', '', FALSE, TRUE, ?, ? FROM json_each(?) j";
         let key = prefix.key.as_deref().unwrap_or_default();
-        let row = |first: UserId, number: u64| {
-            let id = first.0.saturating_add_unsigned(number - 1);
-            (
-                id,
-                format!("{}{number}", prefix.text),
-                format!("{key}{number}"),
-            )
-        };
+        let at = time_text(at);
         let transaction = self.begin().await?;
-        // Digits come before the colon.
-        let is_taken = user::Entity::find()
-            .filter(user::Column::UsernameKey.gte(format!("{key}0")))
-            .filter(user::Column::UsernameKey.lt(format!("{key}:")))
-            .one(&transaction)
-            .await?;
-        if is_taken.is_some() {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        let last = user::Entity::find()
-            .order_by_desc(user::Column::Id)
-            .one(&transaction)
-            .await?;
-        let first = UserId(last.map_or(1, |last| last.id.0 + 1));
-        let mut ends = vec![row(first, 1), row(first, count)];
-        ends.dedup();
-        insert_rows(&transaction, &ends, password, at).await?;
-        transaction.commit().await?;
-        for from in (2..count).step_by(ROWS_AT_ONCE) {
-            let rows: Vec<_> = (from..count)
-                .take(ROWS_AT_ONCE)
-                .map(|number| row(first, number))
+        for first in (1..=count).step_by(ROWS_AT_ONCE as usize) {
+            let numbers = first..=std::cmp::min(count, first + ROWS_AT_ONCE - 1);
+            let rows: Vec<[String; 2]> = numbers
+                .map(|number| [format!("{}{number}", prefix.text), format!("{key}{number}")])
                 .collect();
-            insert_rows(self.write(), &rows, password, at).await?;
+            let rows = serde_json::to_string(&rows)
+                .map_err(|error| super::StoreError::Refused(error.to_string().into()))?;
+            let values: [Value; 4] = [password.into(), (&at).into(), (&at).into(), rows.into()];
+            transaction
+                .execute_raw(statement(&transaction, sql, values))
+                .await?;
         }
-        Ok(Some(first))
+        let first = user::Entity::find()
+            .filter(user::Column::Username.eq(format!("{}1", prefix.text)))
+            .one(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(first.map(|first| first.id))
     }
 
     /// Changes an account, and ends and begins sign-ins with it. The account as it is then, and the sessions that
@@ -374,22 +358,6 @@ impl Store {
             .await?;
         Ok(())
     }
-}
-
-/// Inserts accounts that have nothing but a name each.
-async fn insert_rows(
-    on: &impl ConnectionTrait,
-    rows: &[(i64, String, String)],
-    password: &str,
-    at: Time,
-) -> Stored<()> {
-    let sql = "INSERT INTO user (id, username, username_key, password, email, first_name, last_name, is_staff, \
-               is_active, date_joined, changed_at) \
-               SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, ?2, '', '', '', FALSE, TRUE, ?3, ?3 \
-               FROM json_each(?1) j";
-    let more: [Value; 2] = [password.into(), time_text(at).into()];
-    on.execute_raw(with_rows(on, sql, &rows, more)?).await?;
-    Ok(())
 }
 
 fn changed_columns(change: AccountChange, at: Time) -> user::ActiveModel {

@@ -1,13 +1,13 @@
 use std::sync::mpsc;
 
 use chrono::SubsecRound;
-use entity::{SessionKind, user};
+use entity::user;
 
 use super::*;
 use crate::{
     auth::{PasswordCost, Passwords},
     chat::{
-        PasswordError, SignIn, SignInError,
+        PasswordError, SignInError,
         testing::{Disk, Node, PASSWORD, hasher, keys},
     },
     store::AccountChange,

@@ -559,16 +559,6 @@ async fn what_the_command_line_changes_takes_effect_with_the_sweep() {
         .await
         .unwrap();
 
-    let access = node
-        .try_sign_in("anna", "wrong donkey staple")
-        .await
-        .unwrap()
-        .access;
-    commands.sign_out("anna").await.unwrap();
-    sweep().await.unwrap();
-    let signed_out = node.sessions.authenticate(&access).await;
-    assert_eq!(signed_out.unwrap_err(), AuthError::Invalid);
-
     let nobody = commands.set_staff("nobody", true).await;
     assert!(matches!(nobody, Err(ChatError::NotFound(Thing::User))));
 }
@@ -586,12 +576,6 @@ async fn many_accounts_are_made_with_one_password_and_ids_in_a_row() {
     assert_eq!(last.username_key.as_deref(), Some("load12345"));
     assert!(last.is_active && !last.is_staff);
     node.signs_in("Load777").await;
-
-    let (only, count) = commands.create_many("one", 1, &hash).await.unwrap();
-    assert_eq!((&*node.row(only).await.username, count), ("one1", 1));
-    commands.create_many("two", 2, &hash).await.unwrap();
-    node.registers("two3").await.unwrap();
-    commands.create_many("tw", 3, &hash).await.unwrap(); // none of the others begins so
 
     let again = commands.create_many("load", 1, &hash).await.unwrap_err();
     assert!(matches!(

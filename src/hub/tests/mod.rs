@@ -1,0 +1,7 @@
+//! Hubs under tests: what readers with a queue and no socket hear.
+
+mod alone;
+mod audience;
+mod nodes;
+mod reader;
+mod town;
