@@ -191,6 +191,8 @@ impl Desk {
             let marks = self.marks.take_due(self.queue.is_closed());
             if !jobs.is_empty() || !marks.is_empty() {
                 self.commit_all(jobs, &marks).await;
+                // Whoever was answered just now may have more to say: it comes into the next batch, not the one after.
+                tokio::task::yield_now().await;
                 continue;
             }
             if self.queue.is_closed() && self.queue.is_empty() {

@@ -28,7 +28,7 @@ use crate::{
 pub use self::{frames::EVENTS, incoming::FRAMES};
 
 /// One connection to one chat.
-pub struct Chat {
+pub(super) struct Chat {
     chat: ChatId,
     actor: Actor,
     seated: Seated,
