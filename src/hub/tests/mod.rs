@@ -4,4 +4,4 @@ mod alone;
 mod audience;
 mod nodes;
 mod reader;
-mod town;
+mod testing;

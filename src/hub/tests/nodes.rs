@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use entity::{ChatId, Seq};
-use sea_orm::ConnectionTrait;
 
 use super::{
     reader::{Reader, number},
-    town::{Node, Town},
+    testing::{Node, Town},
 };
 use crate::{
     chat::{Actor, ChatEvent},
@@ -209,14 +208,12 @@ async fn a_repair_that_the_database_refuses_is_made_up_for_by_the_sweep() {
     there.says(&anna, chat, "one").await;
     let last = there.says(&anna, chat, "two").await;
 
-    let hide = "ALTER TABLE message RENAME TO message_away";
-    there.store.write().execute_unprepared(hide).await.unwrap();
+    there.hides_messages().await;
     let hub = here.hubs.find(chat).unwrap();
     assert!(hub.begin_repair());
     here.hubs.run_repair(&hub).await;
     assert_eq!(hub.delivered(), Some(Seq(0)), "nothing could be read");
-    let show = "ALTER TABLE message_away RENAME TO message";
-    there.store.write().execute_unprepared(show).await.unwrap();
+    there.shows_messages().await;
 
     assert_eq!(hears_until(&mut reader, last).await, [1, 2]);
     here.stop().await;

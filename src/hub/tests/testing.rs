@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use entity::{ChatId, ChatKind, ContentType, Seq};
 use migration::{Migrator, MigratorTrait};
+use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
 
 use crate::{
@@ -27,7 +28,7 @@ pub(super) struct Town {
 pub(super) struct Node {
     pub(super) hubs: Arc<Hubs>,
     pub(super) domain: Arc<Domain>,
-    pub(super) store: Store,
+    store: Store,
     tasks: HubTasks,
 }
 
@@ -151,6 +152,22 @@ impl Node {
         let said = (0..count).map(|n| async move { self.says(who, chat, &n.to_string()).await });
         let numbers = futures_util::future::join_all(said).await;
         numbers.into_iter().max().unwrap_or_default()
+    }
+
+    /// From now on no node can read what was said.
+    pub(super) async fn hides_messages(&self) {
+        self.carries_out("ALTER TABLE message RENAME TO message_away")
+            .await;
+    }
+
+    /// It can be read again.
+    pub(super) async fn shows_messages(&self) {
+        self.carries_out("ALTER TABLE message_away RENAME TO message")
+            .await;
+    }
+
+    async fn carries_out(&self, sql: &str) {
+        self.store.write().execute_unprepared(sql).await.unwrap();
     }
 
     pub(super) async fn stop(self) {
