@@ -17,10 +17,12 @@ pub(super) fn asyncapi() -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_yaml_ng::Value;
 
     use super::*;
-    use crate::ws::close;
+    use crate::ws::{close, dialect};
 
     fn document() -> Value {
         serde_yaml_ng::from_str(ASYNCAPI).expect("YAML")
@@ -61,6 +63,20 @@ mod tests {
                 .collect(),
             None => vec![schema],
         }
+    }
+
+    #[test]
+    fn the_frames_are_those_that_the_dialect_reads_and_writes() {
+        let document = document();
+        let messages = document["components"]["messages"].as_mapping();
+        let told = |of: &str| {
+            let keys = messages.expect("messages").keys().filter_map(Value::as_str);
+            let names = keys.filter_map(|key| key.strip_prefix(of));
+            BTreeSet::from_iter(names.map(str::to_owned))
+        };
+        let known = |names: &[&str]| BTreeSet::from_iter(names.iter().map(ToString::to_string));
+        assert_eq!(told("client."), known(dialect::FRAMES));
+        assert_eq!(told("server."), known(dialect::EVENTS));
     }
 
     /// The codes of the chat dialect: 4000 is for rooms by name.

@@ -35,6 +35,9 @@ pub(super) async fn run(settings: Settings) -> Outcome {
             return Ok(());
         }
     };
+    for address in service.addresses() {
+        info!("http://{address}/swagger/ shows what it can do");
+    }
     let stop = CancellationToken::new();
     let mut serving = pin!(service.run_until(stop.clone().cancelled_owned()));
     loop {

@@ -3,6 +3,7 @@
 mod support;
 
 mod chats;
+mod command_line;
 mod connection_rule;
 mod connections;
 mod crash;
