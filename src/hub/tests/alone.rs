@@ -120,7 +120,9 @@ fn every_reader_hears_one_order_whoever_brings_the_events() {
             let hub = &hub;
             scope.spawn(move || {
                 // Each brings everything, in another disorder.
-                let burst: Vec<_> = (0..200).map(|n| sent((n ^ offset * 5) % 200 + 1)).collect();
+                let burst: Vec<_> = (0..200)
+                    .map(|n| sent((n ^ (offset * 5)) % 200 + 1))
+                    .collect();
                 burst.chunks(7).for_each(|some| {
                     hub.deliver(some);
                 });
