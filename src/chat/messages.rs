@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entity::{ChangeKind, ChatId, ContentType, MessageId, Role, UserId, message};
+use tracing::debug;
 
 use crate::chat::{
     Actor, ChatError, Message, Text, Thing, What,
@@ -77,7 +78,12 @@ impl Messages {
             by: By::from(actor),
         };
         // Membership, blocks, repeats and whether it is staff in a support chat, who have no limit: in the transaction.
-        self.core.writer.append(message, slot).await
+        let sent = self.core.writer.append(message, slot).await?;
+        if !sent.repeat {
+            let (chat, message_id) = (sent.message.chat, sent.message.id);
+            debug!(%chat, %message_id, user = %actor.id(), "chat {chat}: message {message_id}");
+        }
+        Ok(sent)
     }
 
     /// Changes the text of one's own message.

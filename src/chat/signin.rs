@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use entity::{SessionId, SessionKind, Time, UserId, session, user};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::{
     auth::{
@@ -98,6 +98,24 @@ impl Sessions {
 
     /// That this is the account's password. It takes as long where there is no such account.
     async fn prove(
+        &self,
+        row: Option<&user::Model>,
+        password: &str,
+        account: Account,
+        address: Option<IpAddr>,
+    ) -> Result<(), SignInError> {
+        let proven = self.try_password(row, password, account, address).await;
+        if let Err(refused) = &proven {
+            let client = address.map(tracing::field::display);
+            match row.map(|row| row.id) {
+                Some(user) => info!(%user, client, "user {user}: password refused, {refused}"),
+                None => info!(client, "nobody's password refused, {refused}"),
+            }
+        }
+        proven
+    }
+
+    async fn try_password(
         &self,
         row: Option<&user::Model>,
         password: &str,

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod away;
 mod chats;
 mod command_line;
 mod connection_rule;
@@ -13,6 +14,7 @@ mod history;
 mod house;
 mod http_server;
 mod limits;
+mod logs;
 mod membership;
 mod reactions;
 mod reading;

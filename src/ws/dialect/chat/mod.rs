@@ -8,7 +8,7 @@ mod incoming;
 use std::str::FromStr;
 
 use entity::{ChatId, ContentType, Seq};
-use tracing::{debug, error};
+use tracing::error;
 
 use self::incoming::{Incoming, Wrong};
 use crate::{
@@ -170,12 +170,8 @@ impl Consumer for Chat {
                         cx.send_error(frames::too_many_requests(client_id.as_deref()))
                     }
                     Ok(sent) if sent.repeat => cx.send(frames::repeat(&sent.message)),
-                    Ok(sent) => {
-                        let (chat, message) = (self.chat, sent.message.id);
-                        debug!(chat = %chat, %message, user = %self.actor.id(), "chat {chat}: message {message}");
-                        // The sender learns of it as everyone does: by the event.
-                        Ok(())
-                    }
+                    // The sender learns of it as everyone does: by the event.
+                    Ok(_) => Ok(()),
                     Err(error) => self.fail(cx, &error, client_id.as_deref()),
                 }
             }

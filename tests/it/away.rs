@@ -1,0 +1,59 @@
+//! The database takes nothing for a while: nobody is kept waiting, nothing is promised, and all goes on by itself.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use serde_json::json;
+
+use crate::support::{Server, look_around, person::texts, until};
+
+/// 10 s are promised; a machine that builds at the same time is given half as much again.
+const IN_TIME: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn sends_are_refused_in_time_and_can_be_sent_again_without_being_doubled() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut annas = anna.joins(&trip).await;
+    let mut boriss = boris.joins(&trip).await;
+
+    let database = look_around::open(&server.database()).await;
+    let for_writing = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    let held = database.begin_with_options(for_writing).await;
+    let held = held.expect("the right to write");
+    let began = Instant::now();
+    annas.says_as("c-1", "on the socket").await;
+    let over_rest = json!({"text": "over REST", "client_id": "c-2"});
+    let refused = anna.tries_to_say(&trip, over_rest.clone());
+    let (refused, error) = tokio::join!(refused, async {
+        // Sockets stay, and what needs no database goes on.
+        boriss.types(true).await;
+        annas.hears("typing").await;
+        annas.hears_at_last("error").await
+    });
+    assert!(began.elapsed() < IN_TIME, "after {:?}", began.elapsed());
+    assert_eq!(error["code"], "unavailable");
+    assert_eq!(error["message"], "Service temporarily unavailable");
+    assert_eq!(error["client_id"], "c-1");
+    refused.expect(503);
+    assert!(refused.header("retry-after").is_some());
+    held.rollback().await.expect("the database back");
+
+    until("sends to be taken again", || async {
+        let status = anna.tries_to_say(&trip, over_rest.clone()).await.status;
+        matches!(status, 200 | 201).then_some(())
+    })
+    .await;
+    annas.says_as("c-1", "on the socket").await;
+    while !matches!(
+        annas.hears_at_last("message").await["client_id"].as_str(),
+        Some("c-1")
+    ) {}
+    let mut told = texts(&boris.page(&trip, "").await);
+    told.sort();
+    assert_eq!(told, ["on the socket", "over REST"]);
+}

@@ -1,0 +1,69 @@
+//! What the program logs: everything that happens, by its ids; never what was said, nor what opens a door.
+
+use serde_json::{Value, json};
+
+use crate::support::{binary::Binary, person::PASSWORD};
+
+#[tokio::test]
+async fn connections_refusals_and_messages_are_logged_but_no_text_token_or_password() {
+    let binary = Binary::serves(&["--log", "trace", "--log-format", "json"]).await;
+    let [anna, boris] = binary.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let others = boris.creates_group("others", []).await;
+    let said = [
+        "walnut on the socket",
+        "walnut over REST",
+        "walnut in a bad frame",
+    ];
+
+    let ticket = anna.post("/api/token/ticket/", json!({})).await.expect(200);
+    let ticket = ticket["ticket"].as_str().expect("a ticket").to_owned();
+    let doors = [format!("token={}", anna.access), format!("ticket={ticket}")];
+    for door in &doors {
+        let handshake =
+            crate::support::Handshake::new(binary.address(), &format!("/ws/chat/{trip}/?{door}"));
+        let mut phone = handshake.enter().await.expect("a member");
+        phone.says(said[0]).await;
+        phone.next_message().await;
+        phone.sends_text(said[2]).await;
+        phone.hears("error").await;
+        phone.hangs_up().await;
+    }
+    let message = anna.says(&trip, said[1]).await;
+    anna.edits(&trip, &message, "walnut, edited").await;
+    assert!(anna.tries_to_join(&others).await.is_err());
+    let wrong = json!({"username": "anna", "password": "a wrong walnut"});
+    anna.post("/api/token/", wrong).await.expect(401);
+    let unknown = json!({"username": "walnut", "password": "a wrong walnut"});
+    anna.post("/api/token/", unknown).await.expect(401);
+    anna.signs_out().await;
+
+    let log = binary.said();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let has = |what: &str| lines.iter().any(|line| line.to_string().contains(what));
+    for id in [1, message.id] {
+        assert!(has(&format!("chat {trip}: message {id}")), "{log}");
+    }
+    let refusals = [
+        "refused by chat, 4003",
+        "user 1: password refused",
+        "nobody's password refused",
+    ];
+    for refusal in refusals {
+        assert!(has(refusal), "{refusal}: {log}");
+    }
+    for secret in [
+        "walnut",
+        PASSWORD,
+        &anna.access,
+        &anna.refresh,
+        &ticket,
+        &boris.access,
+    ] {
+        let told = lines.iter().find(|line| line.to_string().contains(secret));
+        assert!(told.is_none(), "{told:?}");
+    }
+}
