@@ -35,8 +35,13 @@ pub(super) async fn run(settings: Settings) -> Outcome {
             return Ok(());
         }
     };
-    for address in service.addresses() {
-        info!("http://{address}/swagger/ shows what it can do");
+    for address in service.local_addrs() {
+        match address.as_socket_addr() {
+            Some(address) => {
+                info!(%address, "listening on http://{address}, see http://{address}/swagger/")
+            }
+            None => info!(%address, "listening on {address}"),
+        }
     }
     let stop = CancellationToken::new();
     let mut serving = pin!(service.run_until(stop.clone().cancelled_owned()));
