@@ -15,9 +15,10 @@ mod sends;
 mod tests;
 mod turn;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use entity::{ChatId, Seq, message};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tracing::{error, info, warn};
@@ -94,7 +95,7 @@ impl Writer {
             queue: queue.clone(),
             marks: marks.clone(),
         };
-        let task = tokio::spawn(desk.run());
+        let task = tokio::spawn(desk.keep_running());
         Writer {
             queue,
             marks,
@@ -185,7 +186,17 @@ struct Desk {
 }
 
 impl Desk {
-    async fn run(self) {
+    /// Runs to the end, whatever happens on the way: a fault in one batch must not end all sending. What it had
+    /// committed is found by the sweep, since the hubs then see the database ahead of them.
+    async fn keep_running(self) {
+        while AssertUnwindSafe(self.run()).catch_unwind().await.is_err() {
+            error!(
+                "writer: a fault ended a batch; its callers are told that the service is unavailable"
+            );
+        }
+    }
+
+    async fn run(&self) {
         loop {
             let jobs = self.queue.take(BATCH_MAX);
             let marks = self.marks.take_due(self.queue.is_closed());

@@ -376,3 +376,23 @@ async fn while_the_database_is_locked_nothing_is_acknowledged_and_then_everythin
     assert!(waiting.await.unwrap().is_ok());
     desktop.check(&["patience".into()]).await;
 }
+
+#[tokio::test]
+async fn a_fault_in_one_batch_does_not_end_all_sending() {
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let commit = Commit::new(move |transaction| {
+        assert!(
+            !is_first.swap(false, Ordering::Relaxed),
+            "a fault, made for this test"
+        );
+        Box::pin(transaction.commit())
+    });
+    let desktop = Desktop::open(1, commit).await;
+    let chat = desktop.chats[0];
+    assert!(matches!(
+        desktop.send(chat, "lost", None).await,
+        Err(ChatError::Unavailable)
+    ));
+    desktop.send(chat, "found", None).await.unwrap();
+    desktop.check(&["found".into()]).await;
+}
