@@ -39,6 +39,8 @@ use turn::Taken;
 
 /// Jobs of one transaction.
 const BATCH_MAX: usize = 256;
+/// Turns that others get between two batches.
+const TURNS_MAX: usize = 8;
 /// How often a rolled-back batch is tried again as it is, before its jobs run one by one.
 const CONTENTION_RETRIES: usize = 5;
 /// The first wait before the database is asked again; doubled up to `RETRY_AT_MOST`.
@@ -202,8 +204,7 @@ impl Desk {
             let marks = self.marks.take_due(self.queue.is_closed());
             if !jobs.is_empty() || !marks.is_empty() {
                 self.commit_all(jobs, &marks).await;
-                // Whoever was answered just now may have more to say: it comes into the next batch, not the one after.
-                tokio::task::yield_now().await;
+                self.let_others_speak().await;
                 continue;
             }
             if self.queue.is_closed() && self.queue.is_empty() {
@@ -216,6 +217,19 @@ impl Desk {
                     // Ends early with whatever arrives; late it ends with the mark.
                     let _ = tokio::time::timeout_at(due.into(), self.queue.arrival()).await;
                 }
+            }
+        }
+    }
+
+    /// Whoever was answered just now may have more to say: as long as the queue grows at each turn, it is worth another
+    /// one, since what comes now shares the next commit's fsync.
+    async fn let_others_speak(&self) {
+        for _ in 0..TURNS_MAX {
+            let before = self.queue.len();
+            tokio::task::yield_now().await;
+            let now = self.queue.len();
+            if now == before || now >= BATCH_MAX {
+                return;
             }
         }
     }

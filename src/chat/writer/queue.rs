@@ -113,6 +113,11 @@ impl Queue {
         taken
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().jobs.len()
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.state.lock().jobs.is_empty()
