@@ -7,9 +7,9 @@ use entity::{ChangeKind, ChatId, MessageId, Seq, change, message};
 use crate::{
     chat::{
         Actor, ChatError, ChatEvent, ChatHead, Message, ReadPosition, Thing, What, chats::head,
-        core::Core, standing::Standing,
+        core::Core, standing::Page,
     },
-    store::PageBounds,
+    store::{PageAsked, Place},
 };
 
 /// Readers that are named with a message.
@@ -81,7 +81,14 @@ impl History {
         chat: ChatId,
         page: PageNumber,
     ) -> Result<NumberedPage, ChatError> {
-        let standing = self.core.standing(actor, chat).await?;
+        let skipped = page.page.saturating_sub(1).saturating_mul(page.page_size);
+        let asked = PageAsked {
+            place: None,
+            // More than SQLite counts to is past the end as well.
+            skipped: skipped.min(i64::MAX.unsigned_abs()),
+            limit: page.page_size,
+        };
+        let Page { standing, messages } = self.core.page(actor, chat, asked).await?;
         let hidden = if standing.as_operator {
             0
         } else {
@@ -90,25 +97,13 @@ impl History {
         let count = (standing.row.chat.message_count - hidden)
             .max(0)
             .unsigned_abs();
-        let skipped = page.page.saturating_sub(1).saturating_mul(page.page_size);
         if page.page == 0 || (page.page > 1 && skipped >= count) {
             return Err(ChatError::invalid("page", "Invalid page."));
         }
-        let bounds = PageBounds {
-            above: standing.visible_above(),
-            below: None,
-            limit: page.page_size,
-        };
-        let rows = self
-            .core
-            .store
-            .newest_messages(chat, bounds, skipped)
-            .await?;
-        let has_next = skipped + page.page_size < count;
         Ok(NumberedPage {
             count,
-            results: self.messages(rows).await?,
-            has_next,
+            results: self.messages(messages).await?,
+            has_next: skipped.saturating_add(page.page_size) < count,
         })
     }
 
@@ -120,79 +115,31 @@ impl History {
         direction: Direction,
         page_size: u64,
     ) -> Result<KeysetPage, ChatError> {
-        let standing = self.core.standing(actor, chat).await?;
-        match direction {
-            Direction::Before(place) => self.before(&standing, place, page_size).await,
-            Direction::After(place) => self.after(&standing, place, page_size).await,
-        }
-    }
-
-    async fn before(
-        &self,
-        standing: &Standing,
-        place: Option<MessageId>,
-        page_size: u64,
-    ) -> Result<KeysetPage, ChatError> {
-        let below = match place {
-            Some(place) => Some(self.seq_of(standing, place).await?),
-            None => None,
+        let place = match direction {
+            Direction::Before(place) => place.map(Place::Before),
+            Direction::After(place) => Some(Place::After(place)),
         };
         // One more than the page tells whether there is another.
-        let bounds = PageBounds {
-            above: standing.visible_above(),
-            below,
+        let asked = PageAsked {
+            place,
+            skipped: 0,
             limit: page_size + 1,
         };
-        let mut rows = self
-            .core
-            .store
-            .newest_messages(standing.row.chat.id, bounds, 0)
-            .await?;
-        let has_older = rows.len() as u64 > page_size;
+        let mut rows = self.core.page(actor, chat, asked).await?.messages;
+        let has_more = rows.len() as u64 > page_size;
         rows.truncate(usize::try_from(page_size).unwrap_or(usize::MAX));
+        let (has_older, has_newer) = match direction {
+            Direction::Before(place) => (has_more, place.is_some()),
+            Direction::After(_) => {
+                rows.reverse();
+                (true, has_more)
+            }
+        };
         Ok(KeysetPage {
             results: self.messages(rows).await?,
             has_older,
-            has_newer: place.is_some(),
-        })
-    }
-
-    async fn after(
-        &self,
-        standing: &Standing,
-        place: MessageId,
-        page_size: u64,
-    ) -> Result<KeysetPage, ChatError> {
-        let above = self.seq_of(standing, place).await?;
-        let bounds = PageBounds {
-            above,
-            below: None,
-            limit: page_size + 1,
-        };
-        let mut rows = self
-            .core
-            .store
-            .oldest_messages(standing.row.chat.id, bounds)
-            .await?;
-        let has_newer = rows.len() as u64 > page_size;
-        rows.truncate(usize::try_from(page_size).unwrap_or(usize::MAX));
-        rows.reverse();
-        Ok(KeysetPage {
-            results: self.messages(rows).await?,
-            has_older: true,
             has_newer,
         })
-    }
-
-    async fn seq_of(&self, standing: &Standing, place: MessageId) -> Result<Seq, ChatError> {
-        let row = self
-            .core
-            .store
-            .find_message(standing.row.chat.id, place)
-            .await?;
-        row.map(|row| row.seq)
-            .filter(|seq| *seq > standing.visible_above())
-            .ok_or(ChatError::NotFound(Thing::Message))
     }
 
     /// One message, and who has read it (at most 100).

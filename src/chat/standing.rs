@@ -1,10 +1,10 @@
 //! Who may see a chat: asked before every reading operation. What is written is checked in the writer's transaction.
 
-use entity::{ChatId, Role, Seq, UserId};
+use entity::{ChatId, Role, Seq, UserId, message};
 
 use crate::{
     chat::{Actor, ChatError, Thing, core::Core},
-    store::{EnterRow, Stored},
+    store::{EnterRow, PageAsked, Stored},
 };
 
 /// A chat as a member stands to it.
@@ -15,6 +15,12 @@ pub(crate) struct Standing {
     pub(crate) role: Role,
     /// Staff who are no members: what is read there is read for all operators.
     pub(crate) as_operator: bool,
+}
+
+/// Messages as the store has them, and who asked for them.
+pub(crate) struct Page {
+    pub(crate) standing: Standing,
+    pub(crate) messages: Vec<message::Model>,
 }
 
 impl Standing {
@@ -43,6 +49,30 @@ impl Core {
     ) -> Result<Standing, ChatError> {
         let row = self.store.find_standing(chat, actor.id()).await?;
         stand(actor, row.ok_or(ChatError::NotFound(Thing::Chat))?)
+    }
+
+    /// A page of a chat, with the caller's standing in it: one query for both.
+    pub(crate) async fn page(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        asked: PageAsked,
+    ) -> Result<Page, ChatError> {
+        let row = self
+            .store
+            .find_page(chat, actor.id(), actor.is_staff, asked)
+            .await?;
+        let row = row.ok_or(ChatError::NotFound(Thing::Chat))?;
+        let standing = stand(actor, row.entered)?;
+        if asked.place.is_some() {
+            // What the caller hid from themselves is no place either.
+            let place = row.place.filter(|place| *place > standing.visible_above());
+            place.ok_or(ChatError::NotFound(Thing::Message))?;
+        }
+        Ok(Page {
+            standing,
+            messages: row.messages,
+        })
     }
 
     /// Others' messages after what the caller has read, counted to 1000.

@@ -62,7 +62,7 @@ pub struct NewChatRow {
     pub members: Vec<(UserId, Role)>,
 }
 
-const STANDING: &str = "m.role AS m_role, coalesce(m.last_read_seq, 0) AS m_read, \
+pub(super) const STANDING: &str = "m.role AS m_role, coalesce(m.last_read_seq, 0) AS m_read, \
     coalesce(m.cleared_seq, 0) AS m_cleared, coalesce(m.cleared_count, 0) AS m_cleared_count";
 
 /// Looks at up to 1000 messages: only where the count is shown.
@@ -243,7 +243,7 @@ impl Store {
     }
 }
 
-fn standing(row: &QueryResult) -> Stored<EnterRow> {
+pub(super) fn standing(row: &QueryResult) -> Stored<EnterRow> {
     Ok(EnterRow {
         chat: chat::Model::from_query_result(row, "")?,
         role: row.try_get("", "m_role")?,

@@ -1,52 +1,11 @@
-//! Reading what was said: pages of messages, and both tables' rows after a number.
+//! Reading what was said and what happened: single messages, changes after a number, readers.
 
 use entity::{ChatId, MessageId, Seq, UserId, change, member, message};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{Store, Stored, sql::with_rows};
 
-/// Which numbers of a chat a page may show, and how many messages.
-#[derive(Clone, Copy, Debug)]
-pub struct PageBounds {
-    /// Only numbers above it (what the member hid from themselves).
-    pub above: Seq,
-    /// Only numbers below it, where given.
-    pub below: Option<Seq>,
-    /// At most so many.
-    pub limit: u64,
-}
-
 impl Store {
-    /// The newest messages within bounds, newest first, after leaving out `offset`.
-    pub async fn newest_messages(
-        &self,
-        chat: ChatId,
-        bounds: PageBounds,
-        offset: u64,
-    ) -> Stored<Vec<message::Model>> {
-        let page = within(chat, bounds)
-            .order_by_desc(message::Column::Seq)
-            .limit(bounds.limit);
-        let page = if offset > 0 {
-            page.offset(offset)
-        } else {
-            page
-        };
-        Ok(page.all(self.read()).await?)
-    }
-
-    /// The oldest messages within bounds, oldest first.
-    pub async fn oldest_messages(
-        &self,
-        chat: ChatId,
-        bounds: PageBounds,
-    ) -> Stored<Vec<message::Model>> {
-        let page = within(chat, bounds)
-            .order_by_asc(message::Column::Seq)
-            .limit(bounds.limit);
-        Ok(page.all(self.read()).await?)
-    }
-
     /// One message of a chat.
     pub async fn find_message(
         &self,
@@ -67,24 +26,6 @@ impl Store {
             .order_by_desc(message::Column::Seq)
             .limit(1);
         Ok(id.into_tuple().one(self.read()).await?)
-    }
-
-    /// Messages with numbers above `since`, oldest first.
-    pub async fn messages_since(
-        &self,
-        chat: ChatId,
-        since: Seq,
-        limit: u64,
-    ) -> Stored<Vec<message::Model>> {
-        self.oldest_messages(
-            chat,
-            PageBounds {
-                above: since,
-                below: None,
-                limit,
-            },
-        )
-        .await
     }
 
     /// Changes with numbers above `since`, oldest first.
@@ -142,14 +83,4 @@ impl Store {
             .limit(limit);
         Ok(readers.all(self.read()).await?)
     }
-}
-
-fn within(chat: ChatId, bounds: PageBounds) -> Select<message::Entity> {
-    let mut numbers = Condition::all()
-        .add(message::Column::ChatId.eq(chat))
-        .add(message::Column::Seq.gt(bounds.above));
-    if let Some(below) = bounds.below {
-        numbers = numbers.add(message::Column::Seq.lt(below));
-    }
-    message::Entity::find().filter(numbers)
 }

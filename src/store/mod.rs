@@ -11,6 +11,7 @@ mod edits;
 mod error;
 mod history;
 mod members;
+mod pages;
 mod sessions;
 mod sql;
 mod sweep;
@@ -27,8 +28,8 @@ pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use error::StoreError;
-pub use history::PageBounds;
 pub use members::Cleared;
+pub use pages::{PageAsked, PageRow, Place};
 pub use sessions::{Rotation, SignInRow};
 pub use sql::database_time;
 
