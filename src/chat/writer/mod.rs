@@ -203,8 +203,9 @@ impl Desk {
             let jobs = self.queue.take(BATCH_MAX);
             let marks = self.marks.take_due(self.queue.is_closed());
             if !jobs.is_empty() || !marks.is_empty() {
+                let taken = jobs.len();
                 self.commit_all(jobs, &marks).await;
-                self.let_others_speak().await;
+                self.let_others_speak(taken).await;
                 continue;
             }
             if self.queue.is_closed() && self.queue.is_empty() {
@@ -221,16 +222,17 @@ impl Desk {
         }
     }
 
-    /// Whoever was answered just now may have more to say: as long as the queue grows at each turn, it is worth another
-    /// one, since what comes now shares the next commit's fsync.
-    async fn let_others_speak(&self) {
+    /// Whoever was answered just now may have more to say: what comes within a few turns shares the next commit's fsync.
+    /// `answered` is how many were; more can't be expected.
+    async fn let_others_speak(&self, answered: usize) {
+        if answered < 2 {
+            return;
+        }
         for _ in 0..TURNS_MAX {
-            let before = self.queue.len();
-            tokio::task::yield_now().await;
-            let now = self.queue.len();
-            if now == before || now >= BATCH_MAX {
+            if self.queue.len() >= answered {
                 return;
             }
+            tokio::task::yield_now().await;
         }
     }
 
