@@ -13,7 +13,7 @@ use crate::{
         Algorithm, KeyError, PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys,
         tokens::TokenSettings,
     },
-    chat::{self, Directory, Domain, Foundations, Means, SessionRules, UserRules},
+    chat::{self, Directory, Domain, Foundations, Means, OpaqueKeys, SessionRules, UserRules},
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     layer::{ChannelLayer, LayerError, MemoryLayer},
@@ -253,6 +253,7 @@ fn session_rules(settings: &Settings) -> SessionRules {
         access_lifetime: settings.tokens.access_token_lifetime,
         refresh_lifetime: settings.tokens.refresh_token_lifetime,
         rotate: settings.tokens.rotate_refresh_tokens,
+        rpc_sessions_max: settings.limits.max_sessions,
         ..SessionRules::default()
     }
 }
@@ -296,6 +297,7 @@ fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartE
     Ok(Means {
         keys,
         tickets: Tickets::new(&secret),
+        opaque: OpaqueKeys::new(&secret),
         hasher,
     })
 }

@@ -17,6 +17,7 @@ mod limits;
 mod members;
 mod messages;
 mod names;
+mod opaque;
 mod people;
 mod reading;
 mod refresh;
@@ -40,6 +41,7 @@ pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Repl
 pub use limits::Limits;
 pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
+pub use opaque::{OpaqueKeys, OpaqueKind, OpaqueSession};
 pub use reading::{Mark, ReadPosition, Reading};
 pub use revoked::Revoked;
 pub use sessions::{

@@ -1,6 +1,7 @@
 //! Sign-ins: who a token or a ticket says that it is, the list of one's own sign-ins, their ends, the sweep.
 //!
-//! Signing in and changing the password stand in `signin.rs`, refresh tokens in `refresh.rs`.
+//! Signing in and changing the password stand in `signin.rs`, refresh tokens in `refresh.rs`, the tokens of support and
+//! rpc in `opaque.rs`.
 //!
 //! Relies on: `Revocations` knows each session that ended while a token of its may still be good, and `People` each
 //! user as they are, so that a token is checked without a query.
@@ -25,7 +26,7 @@ use crate::{
         tokens::{KeyError, NewToken, new_jti},
     },
     chat::{
-        Actor, ChatError, Revoked, Thing,
+        Actor, ChatError, OpaqueKeys, Revoked, Thing,
         core::Core,
         people::Person,
         revoked::{Known, Revocations, is_made_until, number},
@@ -54,6 +55,8 @@ pub struct SessionRules {
     pub rotate: bool,
     /// How far clocks may be apart: a token is taken for so much longer.
     pub leeway: Duration,
+    /// Live sign-ins of rpc that a user may have. 0 is no limit.
+    pub rpc_sessions_max: u32,
 }
 
 impl Default for SessionRules {
@@ -63,6 +66,7 @@ impl Default for SessionRules {
             refresh_lifetime: Duration::from_secs(30 * 24 * 3600),
             rotate: false,
             leeway: Duration::ZERO,
+            rpc_sessions_max: 10,
         }
     }
 }
@@ -73,6 +77,8 @@ pub struct Means {
     pub keys: TokenKeys,
     /// Signs and verifies tickets.
     pub tickets: Tickets,
+    /// Signs and verifies opaque tokens.
+    pub opaque: OpaqueKeys,
     /// Checks passwords.
     pub hasher: PasswordHasher,
 }
@@ -111,6 +117,9 @@ pub enum SignInError {
         /// When one more may come.
         retry_after: Duration,
     },
+    /// So many sign-ins of this kind live that there may be no more.
+    #[error("too many sign-ins at once")]
+    TooManySessions,
     /// Too many passwords wait to be hashed.
     #[error("busy")]
     Busy,
@@ -379,7 +388,7 @@ impl Sessions {
         }
     }
 
-    async fn admit(&self, signed_in: SignedIn) -> Result<Actor, AuthError> {
+    pub(super) async fn admit(&self, signed_in: SignedIn) -> Result<Actor, AuthError> {
         let person = self.person(signed_in.user).await?;
         let issued_at = signed_in.issued_at;
         match &signed_in.session {
@@ -447,11 +456,11 @@ impl Sessions {
 }
 
 /// What a token or ticket says.
-struct SignedIn {
-    user: UserId,
-    session: Option<SessionId>,
-    issued_at: Option<Time>,
-    expires_at: Time,
+pub(super) struct SignedIn {
+    pub(super) user: UserId,
+    pub(super) session: Option<SessionId>,
+    pub(super) issued_at: Option<Time>,
+    pub(super) expires_at: Time,
 }
 
 /// A token without a session of ours must be younger than what ended all of its user's. In that very second nothing

@@ -14,7 +14,7 @@ use crate::{
         Actor, ChatError, PasswordError, Sessions, SignIn, SignInError, TokenPair,
         throttle::Account,
     },
-    store::{AccountChange, SignInRow, StoreError, database_time},
+    store::{AccountChange, Beside, SignInRow, SignedInRow, StoreError, database_time},
 };
 
 /// Of a user agent this much is kept.
@@ -23,6 +23,19 @@ const CLIENT_CHARS: usize = 255;
 impl Sessions {
     /// Signs in with a password: a new session and its tokens.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<TokenPair, SignInError> {
+        let session = self
+            .begin(SessionKind::Jwt, Beside::Others, sign_in)
+            .await?;
+        Ok(self.pair(&session)?)
+    }
+
+    /// The session that a right name and password begin, or go on with.
+    pub(super) async fn begin(
+        &self,
+        kind: SessionKind,
+        beside: Beside,
+        sign_in: SignIn,
+    ) -> Result<session::Model, SignInError> {
         let SignIn {
             username,
             password,
@@ -37,17 +50,17 @@ impl Sessions {
         self.prove(row.as_ref(), &password, account, address)
             .await?;
         let row = row.ok_or(SignInError::NoAccount)?;
-        let session = self.new_session(row.id, &client);
-        let pair = self.pair(&session)?;
         let signed_in = SignInRow {
+            session: self.new_session(kind, row.id, &client),
             rehashed: self.rehash(&row.password, password).await,
             proved: row.password,
-            session,
+            beside,
         };
-        // The password may have been changed, or the account ended, while it was checked.
         match self.core.store.sign_in(signed_in).await? {
-            true => Ok(pair),
-            false => Err(SignInError::NoAccount),
+            SignedInRow::By(session) => Ok(session),
+            SignedInRow::TooMany => Err(SignInError::TooManySessions),
+            // The password was changed, or the account ended, while it was checked.
+            SignedInRow::Refused => Err(SignInError::NoAccount),
         }
     }
 
@@ -80,7 +93,7 @@ impl Sessions {
         password: String,
         client: &str,
     ) -> Result<TokenPair, SignInError> {
-        let session = self.new_session(row.id, client);
+        let session = self.new_session(SessionKind::Jwt, row.id, client);
         let pair = self.pair(&session)?;
         let now = session.created_at;
         let change = AccountChange {
@@ -145,17 +158,22 @@ impl Sessions {
         hasher.hash(password).await.ok()
     }
 
-    fn new_session(&self, user: UserId, client: &str) -> session::Model {
+    pub(super) fn new_session(
+        &self,
+        kind: SessionKind,
+        user: UserId,
+        client: &str,
+    ) -> session::Model {
         let now = database_time();
         session::Model {
             id: SessionId(new_jti()),
             user_id: user,
-            kind: SessionKind::Jwt,
+            kind,
             created_at: now,
-            expires_at: now + self.rules.refresh_lifetime,
+            expires_at: now + self.lifetime(kind),
             last_used_at: now,
             revoked_at: None,
-            refresh_jti: Some(new_jti()),
+            refresh_jti: (kind == SessionKind::Jwt).then(new_jti),
             previous_jti: None,
             rotated_at: None,
             client: client

@@ -12,8 +12,8 @@ use crate::{
         PasswordCost, PasswordHasher, Passwords, Secret, Tickets, TokenKeys, tokens::TokenSettings,
     },
     chat::{
-        Accounts, ChatEvent, Limits, Means, Publish, SessionRules, Sessions, SignIn, SignInError,
-        TokenPair, UserRules, Users, core::Core, people::People, revoked::Revocations,
+        Accounts, ChatEvent, Limits, Means, OpaqueKeys, Publish, SessionRules, Sessions, SignIn,
+        SignInError, TokenPair, UserRules, Users, core::Core, people::People, revoked::Revocations,
         writer::Writer,
     },
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, database_time},
@@ -97,6 +97,7 @@ impl Disk {
         let means = Means {
             keys: keys(),
             tickets: Tickets::new(&Secret::new(SECRET)),
+            opaque: OpaqueKeys::new(&Secret::new(SECRET)),
             hasher,
         };
         let sessions = Sessions::new(core.clone(), means, rules, revocations.clone());

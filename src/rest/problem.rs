@@ -268,6 +268,9 @@ impl From<SignInError> for Problem {
                 "No active account found with the given credentials",
             ),
             SignInError::Throttled { retry_after } => Self::throttled(retry_after),
+            SignInError::TooManySessions => {
+                Self::detail(StatusCode::FORBIDDEN, "Too many sign-ins at once.")
+            }
             SignInError::Busy => Self::unavailable(),
             SignInError::Chat(error) => error.into(),
         }

@@ -154,6 +154,9 @@ pub struct Limits {
     /// Failed sign-ins in 10 minutes, per account and address
     #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = units::count)]
     pub signin_failures: u32,
+    /// Sign-ins of the rpc dialect that live at once, per user
+    #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = units::count)]
+    pub max_sessions: u32,
     /// Whether members, and not only owner and admins, may add others to a group
     #[arg(long, value_name = "true|false", default_value = "true", value_parser = units::yes_or_no)]
     #[arg(action = ArgAction::Set)]

@@ -30,7 +30,7 @@ pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use error::StoreError;
 pub use members::Cleared;
 pub use pages::{PageAsked, PageRow, Place};
-pub use sessions::{Rotation, SignInRow};
+pub use sessions::{Beside, Rotation, SignInRow, SignedInRow};
 pub use sql::database_time;
 
 /// The result of asking the database.

@@ -5,8 +5,8 @@
 
 use entity::{SessionId, Time, UserId, session, ticket_use, user};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -21,6 +21,30 @@ pub struct SignInRow {
     pub rehashed: Option<String>,
     /// What begins.
     pub session: session::Model,
+    /// What is done where sessions of its kind live already.
+    pub beside: Beside,
+}
+
+/// What a sign-in does with the user's sessions of its kind that live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// One more begins beside them.
+    Others,
+    /// The newest of them goes on, for as long as a new one would last.
+    TheSame,
+    /// One more begins if they are fewer than this.
+    AtMost(u64),
+}
+
+/// How a sign-in ended.
+#[derive(Clone, Debug)]
+pub enum SignedInRow {
+    /// The password isn't the one that was proved any more, or the account may not sign in.
+    Refused,
+    /// So many sessions live that none may begin.
+    TooMany,
+    /// By this session.
+    By(session::Model),
 }
 
 /// A refresh token's successor.
@@ -39,11 +63,12 @@ pub struct Rotation<'a> {
 }
 
 impl Store {
-    /// Begins a session of an active user whose password still is the one that was proved. Whether it did.
-    pub async fn sign_in(&self, row: SignInRow) -> Stored<bool> {
+    /// Begins a session of an active user whose password still is the one that was proved, or goes on with one.
+    pub async fn sign_in(&self, row: SignInRow) -> Stored<SignedInRow> {
         let transaction = self.begin().await?;
+        let now = row.session.created_at;
         let mut change = user::Entity::update_many()
-            .col_expr(user::Column::LastLogin, Expr::value(row.session.created_at))
+            .col_expr(user::Column::LastLogin, Expr::value(now))
             .filter(user::Column::Id.eq(row.session.user_id))
             .filter(user::Column::Password.eq(row.proved))
             .filter(user::Column::IsActive.eq(true));
@@ -52,11 +77,43 @@ impl Store {
         }
         if change.exec(&transaction).await?.rows_affected == 0 {
             transaction.rollback().await?;
-            return Ok(false);
+            return Ok(SignedInRow::Refused);
         }
-        row.session.into_active_model().insert(&transaction).await?;
+        let living = session::Entity::find()
+            .filter(session::Column::UserId.eq(row.session.user_id))
+            .filter(session::Column::Kind.eq(row.session.kind))
+            .filter(session::Column::RevokedAt.is_null())
+            .filter(session::Column::ExpiresAt.gt(now));
+        let same = match row.beside {
+            Beside::Others => None,
+            Beside::TheSame => {
+                let newest = living.order_by_desc(session::Column::CreatedAt);
+                newest.one(&transaction).await?
+            }
+            Beside::AtMost(most) if living.count(&transaction).await? >= most => {
+                // The password was right: what it changed stays.
+                transaction.commit().await?;
+                return Ok(SignedInRow::TooMany);
+            }
+            Beside::AtMost(_) => None,
+        };
+        let session = match same {
+            Some(same) => {
+                let same = session::Model {
+                    last_used_at: now,
+                    expires_at: row.session.expires_at,
+                    ..same
+                };
+                extend(&transaction, &same.id, now, same.expires_at).await?;
+                same
+            }
+            None => {
+                let begun = row.session.into_active_model();
+                begun.insert(&transaction).await?
+            }
+        };
         transaction.commit().await?;
-        Ok(true)
+        Ok(SignedInRow::By(session))
     }
 
     /// Begins a session as it is; false where there is one of that id.
@@ -123,6 +180,16 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that a session was used, which lets it live longer.
+    pub async fn extend_session(
+        &self,
+        session: &SessionId,
+        at: Time,
+        expires_at: Time,
+    ) -> Stored<()> {
+        extend(self.write(), session, at, expires_at).await
+    }
+
     /// Forgets sessions that ended by themselves before a moment, at most so many. How many it were.
     pub async fn delete_expired_sessions(&self, before: Time, limit: u64) -> Stored<u64> {
         let old: Vec<SessionId> = session::Entity::find()
@@ -179,6 +246,21 @@ pub(super) async fn revoke_all(
         .exec(transaction)
         .await?;
     Ok(sessions)
+}
+
+async fn extend(
+    connection: &impl ConnectionTrait,
+    session: &SessionId,
+    at: Time,
+    expires_at: Time,
+) -> Stored<()> {
+    session::Entity::update_many()
+        .col_expr(session::Column::LastUsedAt, Expr::value(at))
+        .col_expr(session::Column::ExpiresAt, Expr::value(expires_at))
+        .filter(session::Column::Id.eq(session.clone()))
+        .exec(connection)
+        .await?;
+    Ok(())
 }
 
 fn is_new<T>(inserted: Result<T, sea_orm::DbErr>) -> Stored<bool> {

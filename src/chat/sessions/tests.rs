@@ -557,6 +557,7 @@ async fn who_is_signing_in_while_the_password_changes_is_not_let_in_with_the_old
         proved: anna.password,
         rehashed: None,
         session,
+        beside: crate::store::Beside::Others,
     };
     let changed = AccountChange {
         password: Some("bcrypt_sha256$another".into()),
@@ -564,7 +565,8 @@ async fn who_is_signing_in_while_the_password_changes_is_not_let_in_with_the_old
         ..AccountChange::default()
     };
     node.changes(anna.id, changed).await;
-    assert!(!node.store.sign_in(proved).await.unwrap());
+    let signed_in = node.store.sign_in(proved).await.unwrap();
+    assert!(matches!(signed_in, crate::store::SignedInRow::Refused));
 }
 
 #[tokio::test]

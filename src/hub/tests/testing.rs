@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use crate::{
     auth::{PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys, tokens::TokenSettings},
     chat::{
-        Actor, Domain, Foundations, Limits, Means, NewChat, Profile, SendMessage, SessionRules,
-        UserRules,
+        Actor, Domain, Foundations, Limits, Means, NewChat, OpaqueKeys, Profile, SendMessage,
+        SessionRules, UserRules,
     },
     hub::{self, HubTasks, Hubs},
     layer::ChannelLayer,
@@ -58,6 +58,7 @@ impl Town {
         let means = Means {
             keys: TokenKeys::new(TokenSettings::new(secret.clone())).unwrap(),
             tickets: Tickets::new(&secret),
+            opaque: OpaqueKeys::new(&secret),
             hasher: PasswordHasher::new(PasswordCost::MIN),
         };
         let limits = Limits {
