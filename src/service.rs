@@ -110,7 +110,7 @@ impl Service {
         let layer = parts
             .layer
             .unwrap_or_else(|| Arc::new(MemoryLayer::default()));
-        let (hubs, hub_tasks) = hub::start(layer).await?;
+        let (hubs, hub_tasks) = hub::start(layer, settings.connections.presence_limit).await?;
         let queues = QueueLimits {
             frames_max: settings.connections.queue_frames,
             bytes_max: settings.connections.queue_bytes,

@@ -92,7 +92,7 @@ impl Message {
 pub struct ChatEvent {
     /// Where.
     pub chat: ChatId,
-    /// Its own number, where it is durable. Typing and reads have none and may be lost.
+    /// Its own number, where it is durable. Typing, presence and reads have none and may be lost.
     pub seq: Option<Seq>,
     /// Who did it.
     pub by: UserId,
@@ -162,6 +162,19 @@ pub enum What {
         /// Whether.
         is_typing: bool,
     },
+    /// Somebody's first connection to the chat came.
+    Entered(Arc<Profile>),
+    /// Somebody's last connection to the chat went.
+    Left {
+        /// Who.
+        user: Arc<Profile>,
+        /// Why.
+        how: Departure,
+        /// When.
+        at: Time,
+    },
+    /// Who is in the chat: in place of comings and goings that weren't told one by one.
+    Presence(Presence),
     /// How far somebody has read.
     Read {
         /// Who.
@@ -173,10 +186,44 @@ pub enum What {
     },
 }
 
+/// Who is in a chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// As many as lists name; none where only the number is told.
+    pub users: Option<Vec<Arc<Profile>>>,
+    /// How many there are in all.
+    pub count: usize,
+}
+
+impl Presence {
+    /// The number, where not everybody is named.
+    pub fn count_where_cut(&self) -> Option<usize> {
+        let named = self.users.as_ref().map(Vec::len);
+        (named != Some(self.count)).then_some(self.count)
+    }
+}
+
+/// Why somebody isn't in a chat any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Departure {
+    /// They said so.
+    Asked,
+    /// Their last connection ended.
+    Lost,
+}
+
 impl ChatEvent {
     /// Whether a full queue may do without it.
     pub fn is_ephemeral(&self) -> bool {
-        matches!(self.what, What::Typing { .. })
+        matches!(self.what, What::Typing { .. }) || self.is_presence()
+    }
+
+    /// Whether it tells who is in the chat.
+    pub fn is_presence(&self) -> bool {
+        matches!(
+            self.what,
+            What::Entered(_) | What::Left { .. } | What::Presence(_)
+        )
     }
 }
 

@@ -36,7 +36,9 @@ pub use accounts::Accounts;
 pub use actor::Actor;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
 pub use error::{ChatError, Thing};
-pub use event::{ChatEvent, ChatHead, ConnectionId, Message, Profile, Publish, What};
+pub use event::{
+    ChatEvent, ChatHead, ConnectionId, Departure, Message, Presence, Profile, Publish, What,
+};
 pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay};
 pub use limits::Limits;
 pub use members::{Member, Members};

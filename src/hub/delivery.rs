@@ -47,6 +47,8 @@ pub struct Seat {
     pub is_operator: bool,
     /// rpc's Python literals instead of JSON.
     pub in_literals: bool,
+    /// It is told who comes and goes.
+    pub hears_presence: bool,
     /// Its dialect.
     pub voice: Voice,
     /// Where frames go.

@@ -7,20 +7,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use entity::{ChatId, Seq};
+use entity::{ChatId, Seq, Time, UserId};
 use parking_lot::Mutex;
 
 use super::{
-    SharedFrame,
+    Close, Queue, SharedFrame,
     delivery::{Seat, Telling},
     memory::{Membership, Memory},
+    presence::Roster,
     seats::Seats,
     typing::Typists,
 };
-use crate::chat::{ChatEvent, ChatHead, ConnectionId, Profile, What};
+use crate::chat::{ChatEvent, ChatHead, ConnectionId, Departure, Presence, Profile, What};
 
 /// Events held that came before one that is missing.
 const EARLY_EVENTS_MAX: usize = 256;
+/// Whose doing a count is: ids begin at 1.
+const NOBODY: UserId = UserId(0);
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,14 @@ struct State {
     seats: Seats,
     memory: Memory,
     typists: Typists,
+    roster: Roster,
     repairing: bool,
     joined: bool,
 }
 
 impl Hub {
-    pub(super) fn new(chat: ChatId) -> Self {
+    /// A chat that nobody is in; lists name at most `named_max` of those who come.
+    pub(super) fn new(chat: ChatId, named_max: usize) -> Self {
         let state = State {
             head: None,
             delivered: None,
@@ -72,6 +77,7 @@ impl Hub {
             seats: Seats::new(),
             memory: Memory::default(),
             typists: Typists::default(),
+            roster: Roster::new(named_max),
             repairing: false,
             joined: false,
         };
@@ -200,6 +206,72 @@ impl Hub {
         self.state.lock().typists.tired(now)
     }
 
+    /// A connection of a user came. What the chat was told of it, if anything.
+    pub(super) fn enter(
+        &self,
+        user: &Arc<Profile>,
+        connection: ConnectionId,
+    ) -> Option<Arc<ChatEvent>> {
+        let mut state = self.state.lock();
+        let is_news = state.roster.enter(user);
+        is_news.then(|| {
+            let what = What::Entered(user.clone());
+            state.tell_now(ChatEvent {
+                origin: Some(connection),
+                ..self.passing(user.id, what)
+            })
+        })
+    }
+
+    /// A connection of a user went. What the chat was told of it, if anything.
+    pub(super) fn go(
+        &self,
+        user: &Arc<Profile>,
+        how: Departure,
+        at: Time,
+    ) -> Option<Arc<ChatEvent>> {
+        let mut state = self.state.lock();
+        let is_news = state.roster.leave(user.id);
+        is_news.then(|| {
+            let what = What::Left {
+                user: user.clone(),
+                how,
+                at,
+            };
+            state.tell_now(self.passing(user.id, what))
+        })
+    }
+
+    /// Answers a connection with who is here. Under the lock, so that no coming or going is told between.
+    pub(super) fn show_presence(
+        &self,
+        queue: &Queue,
+        frame: impl FnOnce(&Presence) -> SharedFrame,
+    ) -> Result<(), Close> {
+        let state = self.state.lock();
+        queue.answer(frame(&state.roster.presence()))
+    }
+
+    /// Tells of comings and goings that weren't told one by one, where that is due.
+    pub(super) fn tell_presence(&self, now: Instant) {
+        let mut state = self.state.lock();
+        let Some(presence) = state.roster.due(now) else {
+            return;
+        };
+        state.tell_now(self.passing(NOBODY, What::Presence(presence)));
+    }
+
+    /// Something that takes no number.
+    pub(super) fn passing(&self, by: UserId, what: What) -> ChatEvent {
+        ChatEvent {
+            chat: self.chat,
+            seq: None,
+            by,
+            origin: None,
+            what,
+        }
+    }
+
     /// Whether nobody repairs it yet; whoever is told so does.
     pub(super) fn begin_repair(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().repairing, true)
@@ -249,7 +321,9 @@ impl State {
     /// Puts an event where it belongs, into the burst where it is next; whether it came early.
     fn take(&mut self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) -> bool {
         let Some(seq) = event.seq else {
-            self.tell(event, burst);
+            if !self.roster.overrules(&event.what) {
+                self.tell(event, burst);
+            }
             return false;
         };
         match self.delivered {
@@ -294,6 +368,15 @@ impl State {
         }
         self.tell(event, burst);
         self.memory.push(event);
+    }
+
+    /// Tells everybody who sits here something that takes no number.
+    fn tell_now(&mut self, event: ChatEvent) -> Arc<ChatEvent> {
+        let event = Arc::new(event);
+        let mut burst = Vec::with_capacity(1);
+        self.tell(&event, &mut burst);
+        self.seats.tell(&mut burst);
+        event
     }
 
     /// Puts an event into the burst, with the head that it is to be told with.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{ChatId, Seq};
+use entity::{ChatId, Seq, Time};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -16,6 +16,7 @@ use super::{
     Close, NOT_A_MEMBER, Queue, Seat, SharedFrame,
     hub::{Delivery, Hub, Next},
     memory::Membership,
+    presence::Present,
     publish::LayerWork,
 };
 use crate::{
@@ -38,6 +39,7 @@ pub struct Hubs {
     me: Weak<Hubs>,
     shards: Vec<Mutex<HashMap<ChatId, Arc<Hub>>>>,
     domain: OnceLock<Arc<Domain>>,
+    presence_max: usize,
     pub(super) layer: Arc<dyn ChannelLayer>,
     pub(super) work: mpsc::Sender<LayerWork>,
     pub(super) tasks: TaskTracker,
@@ -66,12 +68,17 @@ pub struct Replayed {
 
 impl Hubs {
     /// No hubs yet. What goes to the layer comes out of the receiver, for `LayerWork`'s task.
-    pub(super) fn new(layer: Arc<dyn ChannelLayer>) -> (Arc<Hubs>, mpsc::Receiver<LayerWork>) {
+    /// Who is in a chat is told by name up to `presence_max` users.
+    pub(super) fn new(
+        layer: Arc<dyn ChannelLayer>,
+        presence_max: usize,
+    ) -> (Arc<Hubs>, mpsc::Receiver<LayerWork>) {
         let (work, todo) = mpsc::channel(LAYER_WORK_MAX);
         let hubs = Arc::new_cyclic(|me| Hubs {
             me: me.clone(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             domain: OnceLock::new(),
+            presence_max,
             layer,
             work,
             tasks: TaskTracker::new(),
@@ -153,7 +160,7 @@ impl Hubs {
             .shard(chat)
             .lock()
             .entry(chat)
-            .or_insert_with(|| Arc::new(Hub::new(chat)))
+            .or_insert_with(|| Arc::new(Hub::new(chat, self.presence_max)))
             .clone();
         self.join(&hub);
         hub
@@ -264,11 +271,7 @@ impl Hubs {
 impl Publish for Hubs {
     fn publish(&self, mut events: Vec<Arc<ChatEvent>>) {
         self.deliver(&mut events);
-        if self.layer.has_others() {
-            for event in events {
-                self.share(event);
-            }
-        }
+        self.share_all(events);
     }
 }
 
@@ -276,6 +279,12 @@ impl Seated {
     /// The chat's hub.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// Makes this connection's user present in the chat.
+    pub fn present(&self, actor: &Actor) -> Present {
+        self.hubs
+            .present(&self.hub, &actor.user, self.seat.connection)
     }
 
     /// Tells the chat that this connection's user types, or stopped, where that is news.
@@ -419,15 +428,23 @@ impl Hubs {
             is_typing,
         };
         let event = Arc::new(ChatEvent {
-            chat: hub.chat(),
-            seq: None,
-            by: user.id,
             origin,
-            what,
+            ..hub.passing(user.id, what)
         });
         hub.deliver(std::slice::from_ref(&event));
+        self.share_all(Some(event));
+    }
+
+    /// The database's clock.
+    pub(super) fn now(&self) -> Time {
+        self.domain()
+            .map_or(Time::UNIX_EPOCH, |domain| domain.now())
+    }
+
+    /// Hands events to the other nodes, where there are any.
+    pub(super) fn share_all(&self, events: impl IntoIterator<Item = Arc<ChatEvent>>) {
         if self.layer.has_others() {
-            self.share(event);
+            events.into_iter().for_each(|event| self.share(event));
         }
     }
 

@@ -12,6 +12,7 @@ mod frame;
 mod hub;
 mod hubs;
 mod memory;
+mod presence;
 mod publish;
 mod queue;
 mod seats;
@@ -28,6 +29,7 @@ pub use delivery::{Audience, CHAT_DELETED, Encode, NOT_A_MEMBER, Seat, Voice};
 pub use frame::SharedFrame;
 pub use hub::Hub;
 pub use hubs::{Hubs, REPLAY_MAX, Replayed, Seated};
+pub use presence::Present;
 pub use queue::{Close, Queue, QueueLimits, QueueTotal};
 pub(crate) use queue::{Turn, Written};
 
@@ -43,10 +45,14 @@ pub struct HubTasks {
     tasks: TaskTracker,
 }
 
-/// Begins without a chat. The domain's writer publishes to these hubs.
-pub async fn start(layer: Arc<dyn ChannelLayer>) -> Result<(Arc<Hubs>, HubTasks), LayerError> {
+/// Begins without a chat. The domain's writer publishes to these hubs. Who is in a chat is told by name up to
+/// `presence_max` users.
+pub async fn start(
+    layer: Arc<dyn ChannelLayer>,
+    presence_max: usize,
+) -> Result<(Arc<Hubs>, HubTasks), LayerError> {
     let node = layer.new_channel().await?;
-    let (hubs, todo) = Hubs::new(layer);
+    let (hubs, todo) = Hubs::new(layer, presence_max);
     let running = HubTasks {
         shutdown: CancellationToken::new(),
         tasks: hubs.tasks.clone(),

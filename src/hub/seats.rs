@@ -74,7 +74,9 @@ impl Seats {
         self.sittings.retain(|_, Sitting { seat, after }| {
             let mut end = None;
             for telling in burst.iter_mut() {
-                if telling.event().seq.is_some_and(|seq| seq <= *after) {
+                let event = telling.event();
+                let is_known = event.seq.is_some_and(|seq| seq <= *after);
+                if is_known || (event.is_presence() && !seat.hears_presence) {
                     continue;
                 }
                 frames.extend(telling.frame(seat));

@@ -20,19 +20,19 @@ const EVERY: Duration = Duration::from_secs(2);
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 /// Hubs asked for by one query.
 const HUBS_AT_ONCE: usize = 1000;
-/// How often typing that nobody renews is looked for.
-const TYPING_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for typing that nobody renews, and for chats that are owed a count of who is there.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// Sweeps until the hubs end.
 pub(super) async fn run(hubs: Arc<Hubs>, domain: Arc<Domain>, shutdown: CancellationToken) {
-    let (mut sweeps, mut looks) = (every(EVERY), every(TYPING_EVERY));
+    let (mut sweeps, mut looks) = (every(EVERY), every(LOOKS_EVERY));
     loop {
         tokio::select! {
             _ = sweeps.tick() => {
                 hubs.forget_empty();
                 sweep(&hubs, &domain).await;
             }
-            _ = looks.tick() => end_typing(&hubs),
+            _ = looks.tick() => look_around(&hubs),
             () = shutdown.cancelled() => return,
         }
     }
@@ -44,9 +44,10 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
-fn end_typing(hubs: &Arc<Hubs>) {
+fn look_around(hubs: &Arc<Hubs>) {
     let now = Instant::now();
     for hub in hubs.all() {
+        hub.tell_presence(now);
         for user in hub.tired_typists(now) {
             hubs.tell_typing(&hub, user, false, None);
         }

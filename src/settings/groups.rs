@@ -189,6 +189,10 @@ pub struct Connections {
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 30))]
     pub body_bytes: usize,
+    /// Users that a list of who is in a chat names; with more there, they are only counted
+    #[arg(long, value_name = "NUMBER", default_value = "200")]
+    #[arg(value_parser = |text: &str| units::between::<usize>(text, 0, 10_000))]
+    pub presence_limit: usize,
     /// Frames that wait for a slow connection, at most; one more closes it
     #[arg(long, value_name = "NUMBER", default_value = "256")]
     #[arg(value_parser = |text: &str| units::between::<usize>(text, 1, 1_000_000))]

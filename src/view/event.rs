@@ -1,11 +1,13 @@
 //! What happened in a chat, as the chat dialect tells it; REST's events and the bridge tell it alike.
 
+use std::sync::Arc;
+
 use entity::Role;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
-    chat::{ChatEvent, What},
-    view::{ChatHeadView, MessageView, ProfileView},
+    chat::{ChatEvent, Presence, Profile, What},
+    view::{ChatHeadView, MessageView, ProfileView, Timestamp},
 };
 
 /// An event's frame. `seq` is the event's own number: clients keep it for `since`.
@@ -73,6 +75,12 @@ pub enum EventView<'a> {
         /// Whether.
         is_typing: bool,
     },
+    /// Who is in the chat.
+    Presence(PresenceView<'a>),
+    /// Somebody came into the chat.
+    UserOnline(ComingView<'a>),
+    /// Somebody isn't in the chat any more.
+    UserOffline(ComingView<'a>),
     /// How far somebody has read.
     MessagesRead {
         /// Who.
@@ -112,6 +120,56 @@ pub struct MembershipView<'a> {
     pub role: Role,
     /// The id of who did it.
     pub by: i64,
+}
+
+/// Who is in a chat.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PresenceView<'a> {
+    /// As many as lists name; not where only the number is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<NamesView<'a>>,
+    /// How many there are, where not all of them are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+}
+
+impl<'a> From<&'a Presence> for PresenceView<'a> {
+    fn from(presence: &'a Presence) -> Self {
+        Self {
+            users: presence.users.as_deref().map(NamesView),
+            count: presence.count_where_cut(),
+        }
+    }
+}
+
+/// Users by id and name.
+#[derive(Clone, Copy, Debug)]
+pub struct NamesView<'a>(pub &'a [Arc<Profile>]);
+
+#[derive(Serialize)]
+struct NameView<'a> {
+    id: i64,
+    username: &'a str,
+}
+
+impl Serialize for NamesView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|user| NameView {
+            id: user.id.0,
+            username: &user.username,
+        }))
+    }
+}
+
+/// A user who came into a chat, or isn't there any more.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ComingView<'a> {
+    /// Who.
+    pub user_id: i64,
+    /// Who.
+    pub username: &'a str,
+    /// When they went; null while they are there.
+    pub last_seen: Option<Timestamp>,
 }
 
 impl<'a> From<&'a ChatEvent> for EventView<'a> {
@@ -186,6 +244,17 @@ impl<'a> From<&'a ChatEvent> for EventView<'a> {
                 username: &user.username,
                 is_typing: *is_typing,
             },
+            What::Presence(presence) => Self::Presence(presence.into()),
+            What::Entered(user) => Self::UserOnline(ComingView {
+                user_id: user.id.0,
+                username: &user.username,
+                last_seen: None,
+            }),
+            What::Left { user, at, .. } => Self::UserOffline(ComingView {
+                user_id: user.id.0,
+                username: &user.username,
+                last_seen: Some(Timestamp(*at)),
+            }),
             What::Read {
                 user,
                 last_read_message,

@@ -10,7 +10,7 @@ mod time;
 mod user;
 
 pub use chat::{ChatHeadView, ChatView, MemberView};
-pub use event::{EventView, MembershipView, ReactionView};
+pub use event::{ComingView, EventView, MembershipView, NamesView, PresenceView, ReactionView};
 pub use message::MessageView;
 pub use page::{Links, PageView};
 pub use time::Timestamp;

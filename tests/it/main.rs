@@ -16,6 +16,7 @@ mod http_server;
 mod limits;
 mod logs;
 mod membership;
+mod presence;
 mod reactions;
 mod reading;
 mod repeats;

@@ -16,7 +16,7 @@ use crate::{
 
 /// A hub that stands at a number, and somebody who hears it.
 fn hub_at(seq: i64) -> (Hub, Reader) {
-    let hub = Hub::new(CHAT);
+    let hub = Hub::new(CHAT, 200);
     hub.begin(&Arc::new(head("trip")), Seq(seq));
     let reader = sits(&hub, 1, 2);
     (hub, reader)
@@ -69,7 +69,7 @@ fn more_than_can_wait_is_forgotten_but_for_the_newest() {
 
 #[test]
 fn what_comes_while_the_first_reader_reads_where_the_chat_stands_follows() {
-    let hub = Hub::new(CHAT);
+    let hub = Hub::new(CHAT, 200);
     assert_eq!(
         hub.deliver(&[sent(5), sent(6), sent(8), types(1)]),
         Delivery::Done
@@ -90,7 +90,7 @@ fn what_comes_while_the_first_reader_reads_where_the_chat_stands_follows() {
 #[test]
 fn a_beginning_that_races_with_events_leaves_none_out() {
     for round in 0..200 {
-        let hub = Hub::new(CHAT);
+        let hub = Hub::new(CHAT, 200);
         let start = Barrier::new(3);
         let committed = 1 + round % 20;
         std::thread::scope(|scope| {

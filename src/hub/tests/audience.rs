@@ -21,7 +21,7 @@ fn counting(head: &ChatHead, event: &ChatEvent, audience: Audience) -> Option<Sh
 
 #[test]
 fn an_event_is_encoded_once_for_each_audience_that_sits_there() {
-    let hub = Hub::new(CHAT);
+    let hub = Hub::new(CHAT, 200);
     hub.begin(&Arc::new(head("trip")), Seq(0));
     let mut readers: Vec<_> = (0..50)
         .map(|n| {
@@ -53,7 +53,7 @@ fn an_event_is_encoded_once_for_each_audience_that_sits_there() {
 
 #[test]
 fn a_burst_tells_each_event_with_the_name_that_the_chat_had() {
-    let hub = Hub::new(CHAT);
+    let hub = Hub::new(CHAT, 200);
     hub.begin(&Arc::new(head("old")), Seq(0));
     let mut reader = Reader::new(1, 2);
     hub.seat(&reader.seat, Seq(0), |_| None);

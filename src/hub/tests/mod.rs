@@ -3,5 +3,6 @@
 mod alone;
 mod audience;
 mod nodes;
+mod presence;
 mod reader;
 mod testing;

@@ -45,6 +45,7 @@ impl Reader {
             user: UserId(user),
             is_operator: false,
             in_literals: false,
+            hears_presence: true,
             voice,
             queue,
         };
@@ -115,6 +116,9 @@ pub(super) fn encode(
         What::ChatUpdated(_) => format!("named {}", head.name.as_deref().unwrap_or_default()),
         What::ChatDeleted(_) => "chat deleted".to_owned(),
         What::Typing { user, .. } => format!("typing {} for {ENDS_AFTER:?}", user.id),
+        What::Entered(user) => format!("{} is here", user.id),
+        What::Left { user, how, .. } => format!("{} is gone ({how:?})", user.id),
+        What::Presence(presence) => format!("{} are here", presence.count),
         _ => return None,
     };
     let number = event.seq.map_or(String::new(), |seq| format!("{seq} "));

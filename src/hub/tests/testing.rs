@@ -65,7 +65,7 @@ impl Town {
             messages_per_minute: 0,
             ..Limits::default()
         };
-        let (hubs, tasks) = hub::start(layer).await.unwrap();
+        let (hubs, tasks) = hub::start(layer, 200).await.unwrap();
         let store = self.store().await;
         let foundations = Foundations {
             store: store.clone(),

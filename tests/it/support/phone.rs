@@ -109,6 +109,7 @@ impl Handshake {
             seq: None,
             hello: Value::Null,
             log: Vec::new(),
+            hears_presence: false,
         })
     }
 
@@ -142,9 +143,16 @@ pub(crate) struct Phone {
     /// The number of the last event heard; the next numbered one must follow it.
     seq: Option<i64>,
     log: Vec<Value>,
+    hears_presence: bool,
 }
 
 impl Phone {
+    /// From now on it hears who comes and goes, too.
+    pub(crate) fn hears_presence(mut self) -> Self {
+        self.hears_presence = true;
+        self
+    }
+
     /// The number of the last event heard: what a client keeps for `since`.
     pub(crate) fn seq(&self) -> i64 {
         self.seq.expect("a phone that is connected to a chat")
@@ -239,8 +247,8 @@ impl Phone {
         within(&what, self.next_whenever()).await
     }
 
-    /// The same without a deadline, for whoever waits for several things at once. Who is online is
-    /// another story's matter, and passed over.
+    /// The same without a deadline, for whoever waits for several things at once. Who is online is passed over,
+    /// but for the stories about that.
     pub(crate) async fn next_whenever(&mut self) -> Heard {
         loop {
             match self.socket.next().await {
@@ -249,10 +257,11 @@ impl Phone {
                         Ok(frame) => frame,
                         Err(error) => panic!("{} heard no JSON: {error}: {text}", self.name),
                     };
-                    if matches!(
+                    let tells_presence = matches!(
                         frame["type"].as_str(),
                         Some("presence" | "user_online" | "user_offline")
-                    ) {
+                    );
+                    if tells_presence && !self.hears_presence {
                         continue;
                     }
                     self.checks_order(&frame);

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::Wrong;
 use crate::{
-    chat::{Actor, ChatError, Mark, Message},
+    chat::{Actor, ChatError, Mark, Message, Presence},
     hub::{Replayed, SharedFrame},
-    view::{MessageView, PageView, Timestamp},
+    view::{EventView, MessageView, PageView, Timestamp},
 };
 
-/// The frames' types, as the documents list them; presence comes with a later release.
+/// The frames' types, as the documents list them.
 pub const EVENTS: &[&str] = &[
     "connection_established",
     "message",
@@ -21,6 +21,9 @@ pub const EVENTS: &[&str] = &[
     "reaction_added",
     "reaction_removed",
     "typing",
+    "presence",
+    "user_online",
+    "user_offline",
     "messages_read",
     "messages",
     "synced",
@@ -96,6 +99,10 @@ pub(super) fn connection_established(
         seq: seq.0,
         unread_count,
     })
+}
+
+pub(super) fn presence(presence: &Presence) -> SharedFrame {
+    SharedFrame::json(&EventView::Presence(presence.into()))
 }
 
 pub(super) fn repeat(message: &Message) -> SharedFrame {

@@ -16,7 +16,7 @@ use crate::{
         Actor, ChatError, ChatEvent, ChatHead, Direction, EditMessage, Entered, PageNumber,
         SendMessage, Thing,
     },
-    hub::{Audience, Close, Seat, Seated, SharedFrame},
+    hub::{Audience, Close, Present, Seat, Seated, SharedFrame},
     view::{EventView, Links},
     ws::{
         Connection, Consumer, Credential, Handshake, SignInRefused, close,
@@ -32,6 +32,7 @@ pub(super) struct Chat {
     chat: ChatId,
     actor: Actor,
     seated: Seated,
+    present: Present,
     /// Where the replay stopped for which the client may ask on.
     continues_at: Option<Seq>,
     /// The list's address, for the links of its pages.
@@ -71,6 +72,8 @@ impl Consumer for Chat {
             Ok(entered) => entered,
             Err(error) => return Err(refused(&world, chat, &error).await),
         };
+        // Before an older connection's place is taken: a user who only changes connections is there all the time.
+        let present = world.hubs.present(&hub, &actor.user, cx.id());
         let single = cx.claim(&world.singles, chat, &actor)?;
         let seat = Seat {
             connection: cx.id(),
@@ -80,6 +83,7 @@ impl Consumer for Chat {
                 .customer
                 .is_some_and(|customer| customer != actor.id()),
             in_literals: false,
+            hears_presence: true,
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
             queue: cx.queue().clone(),
         };
@@ -129,13 +133,15 @@ impl Consumer for Chat {
             chat,
             actor,
             seated,
+            present,
             continues_at: None,
             scheme: approach.scheme,
             host: approach.host.as_str().into(),
             _single: single,
         };
-        if let Some(since) = since {
-            chat.replay(&entered, since).await?;
+        match since {
+            Some(since) => chat.replay(cx, &entered, since).await?,
+            None => chat.present.show(cx.queue(), frames::presence)?,
         }
         Ok(chat)
     }
@@ -236,7 +242,11 @@ impl Consumer for Chat {
         }
     }
 
-    async fn disconnect(self, _: &mut Connection<World>, _: &Close) {}
+    async fn disconnect(self, _: &mut Connection<World>, close: &Close) {
+        if *close == close::NOT_A_MEMBER {
+            self.present.leave();
+        }
+    }
 }
 
 impl Chat {
@@ -329,19 +339,28 @@ impl Chat {
         let world = cx.world().clone();
         // Membership is checked anew: whoever was removed while they caught up is told so here.
         match world.hubs.enter(&self.actor, self.chat).await {
-            Ok((_, entered)) => self.replay(&entered, since).await,
+            Ok((_, entered)) => self.replay(cx, &entered, since).await,
             Err(ChatError::NotFound(Thing::Chat)) => Err(close::NOT_A_MEMBER),
             Err(error) => self.fail(cx, &error, None),
         }
     }
 
-    async fn replay(&mut self, entered: &Entered, since: Seq) -> Result<(), Close> {
+    async fn replay(
+        &mut self,
+        cx: &Connection<World>,
+        entered: &Entered,
+        since: Seq,
+    ) -> Result<(), Close> {
         let replayed = self
             .seated
             .replay(entered, since, |replayed| Some(frames::synced(&replayed)))
             .await?;
         self.continues_at = replayed.has_more.then_some(replayed.seq);
-        Ok(())
+        if replayed.has_more {
+            return Ok(());
+        }
+        // Who came and went during the replay wasn't told.
+        self.present.show(cx.queue(), frames::presence)
     }
 
     async fn authenticate(
