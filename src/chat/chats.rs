@@ -1,12 +1,15 @@
 //! Making, listing, changing and deleting chats.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use entity::{ChangeKind, ChatId, ChatKind, MessageId, Role, Seq, Time, UserId};
 
 use crate::{
     chat::{
-        Actor, ChatError, ChatHead, Message, Profile, Thing, What,
+        Actor, ChatError, ChatEvent, ChatHead, Message, Profile, Thing, What,
         core::Core,
         names::{GroupName, RoomName},
         standing::stand,
@@ -81,6 +84,8 @@ pub struct Entered {
     pub last_seq: Seq,
     /// Only numbers above it are shown to the member.
     pub visible_above: Seq,
+    /// How far the member has read; for operators, how far any has.
+    pub last_read_seq: Seq,
     /// Others' messages after what the member has read, counted to 1000.
     pub unread_count: u64,
 }
@@ -106,14 +111,15 @@ impl Chats {
             .store
             .list_chats(actor.id(), kind, search, page_size, skipped)
             .await?;
-        Ok((self.listed(actor, rows).await?, count))
+        let rows = rows.into_iter().map(|row| (actor, row)).collect();
+        Ok((self.listed(rows).await?, count))
     }
 
     /// One chat, for a member.
     pub async fn find(&self, actor: &Actor, chat: ChatId) -> Result<ChatListed, ChatError> {
         let row = self.core.store.find_listed(actor.id(), chat).await?;
         let row = row.ok_or(ChatError::NotFound(Thing::Chat))?;
-        self.listed(actor, vec![row])
+        self.listed(vec![(actor, row)])
             .await?
             .pop()
             .ok_or(ChatError::NotFound(Thing::Chat))
@@ -129,6 +135,7 @@ impl Chats {
             role: standing.role,
             last_seq: standing.row.chat.last_seq,
             visible_above: standing.visible_above(),
+            last_read_seq: standing.last_read_seq(),
             unread_count,
         })
     }
@@ -198,8 +205,8 @@ impl Chats {
         let mut row = new_row(ChatKind::Personal, actor.id());
         row.pair_key = Some(pair_key.clone());
         row.members = vec![(actor.id(), Role::Member), (other, Role::Member)];
-        match self.core.store.create_chat(row).await {
-            Ok(chat) => Ok((chat.id, false)),
+        match self.make(row).await {
+            Ok(chat) => Ok((chat, false)),
             // The other one was faster.
             Err(StoreError::Duplicate(text)) => {
                 match self.core.store.find_chat_by_pair(&pair_key).await? {
@@ -218,8 +225,8 @@ impl Chats {
         let mut row = new_row(ChatKind::Support, actor.id());
         row.support_user_id = Some(actor.id());
         row.members = vec![(actor.id(), Role::Member)];
-        match self.core.store.create_chat(row).await {
-            Ok(chat) => Ok((chat.id, false)),
+        match self.make(row).await {
+            Ok(chat) => Ok((chat, false)),
             // Another connection of the same user was faster.
             Err(StoreError::Duplicate(text)) => {
                 match self.core.store.find_support_chat(actor.id()).await? {
@@ -237,7 +244,7 @@ impl Chats {
         row.name = Some(name.into_string());
         row.is_private = new.is_private;
         row.members = self.first_members(actor, new.members).await?;
-        Ok(self.core.store.create_chat(row).await?.id)
+        Ok(self.make(row).await?)
     }
 
     async fn create_room(&self, actor: &Actor, new: NewChat) -> Result<ChatId, ChatError> {
@@ -249,13 +256,26 @@ impl Chats {
         row.room = Some((name.name().to_owned(), name.key().to_owned()));
         row.is_private = new.is_private;
         row.members = self.first_members(actor, new.members).await?;
-        let chat = self
-            .core
-            .store
-            .create_chat(row)
-            .await
-            .map_err(taken_room_name)?;
+        let chat = self.make(row).await.map_err(taken_room_name)?;
         slot.keep();
+        Ok(chat)
+    }
+
+    /// Makes a chat, and tells the connections of its members that hear all their chats. Where that is lost with its
+    /// caller's task, the sweep finds the memberships.
+    pub(super) async fn make(&self, row: NewChatRow) -> Result<ChatId, StoreError> {
+        let members = row.members.iter().map(|(user, _)| *user).collect();
+        let chat = self.core.store.create_chat(row).await?;
+        self.core.publish.publish(vec![Arc::new(ChatEvent {
+            chat: chat.id,
+            seq: None,
+            by: chat.created_by,
+            origin: None,
+            what: What::Opened {
+                members,
+                customer: chat.support_user_id,
+            },
+        })]);
         Ok(chat.id)
     }
 
@@ -319,13 +339,15 @@ impl Chats {
             .await
     }
 
-    /// Rows as their caller sees them: a query each for last messages, members and names, whatever their number.
-    async fn listed(
+    /// Rows as their callers see them: a query each for last messages, members and names, whatever their number.
+    pub(super) async fn listed(
         &self,
-        actor: &Actor,
-        rows: Vec<ListedRow>,
+        rows: Vec<(&Actor, ListedRow)>,
     ) -> Result<Vec<ChatListed>, ChatError> {
-        let last: Vec<MessageId> = rows.iter().filter_map(|row| row.last_message).collect();
+        let last: Vec<MessageId> = rows
+            .iter()
+            .filter_map(|(_, row)| row.last_message)
+            .collect();
         let last = self
             .core
             .messages(self.core.store.find_messages(&last).await?)
@@ -334,11 +356,12 @@ impl Chats {
             .into_iter()
             .map(|message| (message.id, message))
             .collect();
-        let small: Vec<ChatId> = rows
+        let small: BTreeSet<ChatId> = rows
             .iter()
-            .filter(|row| lists_members(row))
-            .map(|row| row.entered.chat.id)
+            .filter(|(_, row)| lists_members(row))
+            .map(|(_, row)| row.entered.chat.id)
             .collect();
+        let small: Vec<ChatId> = small.into_iter().collect();
         let members = self.core.store.members_of(&small).await?;
         let people = self
             .core
@@ -353,9 +376,11 @@ impl Chats {
                 .extend(people.get(&user).cloned());
         }
         let mut listed = Vec::with_capacity(rows.len());
-        for row in rows {
-            let members = lists_members(&row)
-                .then(|| by_chat.remove(&row.entered.chat.id).unwrap_or_default());
+        for (actor, row) in rows {
+            let members = lists_members(&row).then(|| {
+                let members = by_chat.get(&row.entered.chat.id);
+                members.cloned().unwrap_or_default()
+            });
             let last_message = row.last_message.and_then(|id| last.get(&id).cloned());
             let member_count = row.member_count.unsigned_abs();
             let standing = stand(actor, row.entered)?;
@@ -519,6 +544,13 @@ impl Operation for Delete {
                     },
                 )
                 .await?;
+            turn.tell(ChatEvent {
+                chat: self.chat,
+                seq: None,
+                by: self.by.id(),
+                origin: self.by.connection,
+                what: What::Hidden,
+            });
             return Ok(());
         }
         if role != Some(Role::Owner) && !self.by.is_staff {

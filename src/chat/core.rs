@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use entity::UserId;
 
 use crate::{
-    chat::{ChatError, Limits, people::People, writer::Writer},
+    chat::{ChatError, Limits, Publish, people::People, writer::Writer},
     lease::Windows,
     store::{Store, database_time},
 };
@@ -24,6 +24,8 @@ pub(crate) struct Core {
     pub(crate) writer: Writer,
     pub(crate) people: Arc<People>,
     pub(crate) limits: Limits,
+    /// Where the writer's events go; and those of chats that are made, which take no number.
+    pub(crate) publish: Arc<dyn Publish>,
     /// Accepted sends.
     pub(crate) sends: Windows<UserId>,
     /// Edits, deletions and reactions.
@@ -33,7 +35,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(store: Store, writer: Writer, people: Arc<People>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        writer: Writer,
+        people: Arc<People>,
+        limits: Limits,
+        publish: Arc<dyn Publish>,
+    ) -> Self {
         Core {
             sends: Windows::new(limits.messages_per_minute, MINUTE),
             changes: Windows::new(limits.changes_per_minute, MINUTE),
@@ -42,6 +50,7 @@ impl Core {
             writer,
             people,
             limits,
+            publish,
         }
     }
 

@@ -184,6 +184,15 @@ pub enum What {
         /// Never goes back.
         last_read_seq: Seq,
     },
+    /// The chat was made, with these members. Unnumbered: they begin to hear it with this.
+    Opened {
+        /// Who belongs to it from the start.
+        members: Vec<UserId>,
+        /// The customer of a support chat: all operators hear it too.
+        customer: Option<UserId>,
+    },
+    /// Whoever did it hid the chat, and all that was said so far, from themselves alone. Unnumbered.
+    Hidden,
 }
 
 /// Who is in a chat.

@@ -12,6 +12,7 @@ mod chats;
 mod core;
 mod error;
 mod event;
+mod follow;
 mod history;
 mod limits;
 mod members;
@@ -39,6 +40,7 @@ pub use error::{ChatError, Thing};
 pub use event::{
     ChatEvent, ChatHead, ConnectionId, Departure, Message, Presence, Profile, Publish, What,
 };
+pub use follow::Followed;
 pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay};
 pub use limits::Limits;
 pub use members::{Member, Members};
@@ -106,8 +108,19 @@ impl Domain {
     /// Starts the writer and reads into memory what a start needs: sessions that ended, the last minute's sends.
     pub async fn start(on: Foundations) -> Result<Domain, ChatError> {
         let people = Arc::new(People::new(on.store.clone()));
-        let writer = Writer::start(on.store.clone(), on.commit, people.clone(), on.publish);
-        let core = Arc::new(Core::new(on.store, writer, people.clone(), on.limits));
+        let writer = Writer::start(
+            on.store.clone(),
+            on.commit,
+            people.clone(),
+            on.publish.clone(),
+        );
+        let core = Arc::new(Core::new(
+            on.store,
+            writer,
+            people.clone(),
+            on.limits,
+            on.publish,
+        ));
         core.remember_sends().await?;
         let revocations = Arc::new(Revocations::new(
             people,

@@ -78,8 +78,8 @@ impl Core {
     /// Others' messages after what the caller has read, counted to 1000.
     pub(crate) async fn unread_count(&self, standing: &Standing, user: UserId) -> Stored<u64> {
         match standing.row.unread_count {
-            Some(count) if !standing.as_operator => Ok(count.unsigned_abs()),
-            _ => {
+            Some(count) => Ok(count.unsigned_abs()),
+            None => {
                 self.store
                     .count_unread(standing.row.chat.id, user, standing.last_read_seq())
                     .await

@@ -90,7 +90,13 @@ impl Disk {
             people.clone(),
             Arc::new(Published(published.clone())),
         );
-        let core = Core::new(store.clone(), writer, people.clone(), Limits::default());
+        let core = Core::new(
+            store.clone(),
+            writer,
+            people.clone(),
+            Limits::default(),
+            Arc::new(Published::default()),
+        );
         let core = Arc::new(core);
         let revocations = Arc::new(Revocations::new(people, rules.access_lifetime));
         let accounts = Accounts::open(store.clone(), hasher.clone());

@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
-use entity::UserId;
+use entity::{ChatId, UserId};
 
-use super::{Close, Queue, SharedFrame};
+use super::{
+    Close, Queue, SharedFrame,
+    follow::{Report, Reports},
+};
 use crate::chat::{ChatEvent, ChatHead, ConnectionId, What};
 
 /// Who of a chat hears an event: all that an encoding may depend on.
@@ -32,8 +35,17 @@ pub struct Voice {
     pub number: usize,
     /// How it tells events.
     pub encode: Encode,
-    /// Its sockets are the chat's own: they end with the membership (4003) and with the chat (4010).
-    pub ends_with_chat: bool,
+    /// What ends with the membership, and with the chat.
+    pub ends: Ends,
+}
+
+/// What a dialect's connection loses with a membership, or with the chat.
+#[derive(Clone, Copy, Debug)]
+pub enum Ends {
+    /// All: the connection is the chat's own, and is closed (4003, 4010).
+    Connection,
+    /// Its seat, since it has others. It is told by this frame, where the dialect has one.
+    Seat(fn(&ChatHead) -> Option<SharedFrame>),
 }
 
 /// A connection in a chat.
@@ -53,6 +65,8 @@ pub struct Seat {
     pub voice: Voice,
     /// Where frames go.
     pub queue: Arc<Queue>,
+    /// Where it is told what becomes of the seat, of a connection that follows all chats of its user.
+    pub reports: Option<Reports>,
 }
 
 impl Seat {
@@ -66,14 +80,34 @@ impl Seat {
         }
     }
 
-    /// How this connection ends with an event, where it does.
+    /// Why this seat ends with an event, where it does.
     pub(super) fn end(&self, event: &ChatEvent) -> Option<Close> {
         match &event.what {
-            What::MemberLeft { user, .. } if self.voice.ends_with_chat && user.id == self.user => {
-                Some(NOT_A_MEMBER)
-            }
-            What::ChatDeleted(_) if self.voice.ends_with_chat => Some(CHAT_DELETED),
+            What::MemberLeft { user, .. } if user.id == self.user => Some(NOT_A_MEMBER),
+            What::ChatDeleted(_) => Some(CHAT_DELETED),
             _ => None,
+        }
+    }
+
+    /// Whether its user hides the chat from themselves with this event, and it is no socket of the chat's own.
+    pub(super) fn hides(&self, event: &ChatEvent) -> bool {
+        matches!(event.what, What::Hidden)
+            && event.by == self.user
+            && matches!(self.voice.ends, Ends::Seat(_))
+    }
+
+    /// The seat is given up: the connection goes with it, or lives on and is told.
+    pub(super) fn give_up(&self, chat: ChatId, close: Close) {
+        match self.voice.ends {
+            Ends::Connection => self.queue.close(close),
+            Ends::Seat(_) => self.report(|connection| Report::Ended(connection, chat)),
+        }
+    }
+
+    /// Tells whoever keeps the connection's seats.
+    pub(super) fn report(&self, report: impl FnOnce(ConnectionId) -> Report) {
+        if let Some(reports) = &self.reports {
+            reports.send(report(self.connection));
         }
     }
 }
@@ -114,6 +148,19 @@ impl Telling {
         &self.event
     }
 
+    /// Where it happened.
+    pub(super) fn head(&self) -> &ChatHead {
+        &self.head
+    }
+
+    /// What a seat that ends with it is told last.
+    pub(super) fn farewell(&self, seat: &Seat) -> Option<SharedFrame> {
+        match seat.voice.ends {
+            Ends::Connection => None,
+            Ends::Seat(told) => told(&self.head),
+        }
+    }
+
     /// The frame for a seat; encoded at the first that asks.
     pub(super) fn frame(&mut self, seat: &Seat) -> Option<SharedFrame> {
         let (dialect, audience) = (seat.voice.number, seat.audience(&self.event));
@@ -125,6 +172,7 @@ impl Telling {
             return known.frame.clone();
         }
         let frame = (seat.voice.encode)(&self.head, &self.event, audience);
+        let frame = frame.map(|frame| frame.of(self.head.id));
         self.known.push(Encoding {
             dialect,
             audience,

@@ -4,6 +4,7 @@
 //! Not here: what a frame says (the dialects), who gets it (the hub).
 
 use bytes::Bytes;
+use entity::ChatId;
 use serde::Serialize;
 
 /// The longest header of an unmasked frame: two bytes and a length of eight.
@@ -17,6 +18,8 @@ pub struct SharedFrame {
     bytes: Bytes,
     ephemeral: bool,
     pub(super) lane: Lane,
+    /// The chat whose event it tells.
+    pub(super) chat: Option<ChatId>,
 }
 
 /// By which rule a frame waits.
@@ -63,6 +66,7 @@ impl SharedFrame {
             bytes: Bytes::from(bytes).slice(start..),
             ephemeral: false,
             lane: Lane::Queue,
+            chat: None,
         }
     }
 
@@ -109,6 +113,7 @@ impl SharedFrame {
             bytes: Bytes::from_static(&[First::Ping as u8, 0]),
             ephemeral: false,
             lane: Lane::Control,
+            chat: None,
         }
     }
 
@@ -127,6 +132,11 @@ impl SharedFrame {
         Self::copy(First::Close, &payload, Lane::Control)
     }
 
+    pub(super) fn of(mut self, chat: ChatId) -> Self {
+        self.chat = Some(chat);
+        self
+    }
+
     pub(super) fn in_lane(mut self, lane: Lane) -> Self {
         self.lane = lane;
         self
@@ -141,6 +151,7 @@ impl SharedFrame {
             bytes: bytes.into(),
             ephemeral: false,
             lane,
+            chat: None,
         }
     }
 }

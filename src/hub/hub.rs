@@ -15,8 +15,9 @@ use super::{
     delivery::{Seat, Telling},
     memory::{Membership, Memory},
     presence::Roster,
-    seats::Seats,
+    seats::{Attention, Seats},
     typing::Typists,
+    unread::{Tally, Unread},
 };
 use crate::chat::{ChatEvent, ChatHead, ConnectionId, Departure, Presence, Profile, What};
 
@@ -147,6 +148,48 @@ impl Hub {
             state.seats.add(seat.clone(), after, greet(after));
         }
         membership
+    }
+
+    /// Seats a connection that follows all chats of its user, and hears what comes after `since`: `frames` first, then
+    /// what the hub remembers.
+    pub(super) fn follow(
+        &self,
+        seat: &Seat,
+        since: Seq,
+        checked_at: Seq,
+        attention: Attention,
+        tally: Option<Tally>,
+        frames: &mut Vec<SharedFrame>,
+    ) -> Next {
+        let mut state = self.state.lock();
+        let mut missed = Vec::new();
+        if state.delivered > Some(since) {
+            let Some(after) = state.memory.since(since) else {
+                return Next::Unknown;
+            };
+            for event in after {
+                state.tell(event, &mut missed);
+            }
+        }
+        let membership = state.membership(seat, checked_at);
+        if membership != Membership::Holds {
+            return Next::NotSeated(membership);
+        }
+        let seat = seat.clone();
+        match state
+            .seats
+            .follow(seat, since, attention, tally, &mut missed, frames)
+        {
+            true => Next::Live,
+            false => Next::NotSeated(Membership::Unknown),
+        }
+    }
+
+    /// What a follower's user hasn't read, once after each time that it was reported to have changed.
+    pub(super) fn take_unread(&self, connection: ConnectionId) -> Option<Unread> {
+        let mut state = self.state.lock();
+        let delivered = state.delivered.unwrap_or_default();
+        state.seats.take_unread(connection, delivered)
     }
 
     /// What comes after `since` for a connection that resumes; seats it where nothing does.

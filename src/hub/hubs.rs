@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{
-    Close, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    Close, Ends, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    follow::Followers,
     hub::{Delivery, Hub, Next},
     memory::Membership,
     presence::Present,
@@ -43,6 +44,8 @@ pub struct Hubs {
     pub(super) layer: Arc<dyn ChannelLayer>,
     pub(super) work: mpsc::Sender<LayerWork>,
     pub(super) tasks: TaskTracker,
+    /// Connections that hear all chats of their users.
+    pub(super) followers: Followers,
 }
 
 /// A connection's place in a chat. Dropped, it is given up.
@@ -82,6 +85,7 @@ impl Hubs {
             layer,
             work,
             tasks: TaskTracker::new(),
+            followers: Followers::default(),
         });
         (hubs, todo)
     }
@@ -155,7 +159,7 @@ impl Hubs {
         self.shard(chat).lock().get(&chat).cloned()
     }
 
-    fn find_or_make(&self, chat: ChatId) -> Arc<Hub> {
+    pub(super) fn find_or_make(&self, chat: ChatId) -> Arc<Hub> {
         let hub = self
             .shard(chat)
             .lock()
@@ -211,6 +215,7 @@ impl Hubs {
                 self.repair(&hub);
             }
         }
+        self.followers.hear(events);
     }
 
     /// Reads what a hub has missed from the database. One repair a hub at a time.
@@ -299,6 +304,19 @@ impl Seated {
         }
     }
 
+    /// Whether it is staff's, in a support chat that isn't their own.
+    pub(super) fn is_operator(&self) -> bool {
+        self.seat.is_operator
+    }
+
+    /// What it is told where it ends.
+    pub(super) fn farewell(&self) -> Option<SharedFrame> {
+        match self.seat.voice.ends {
+            Ends::Connection => None,
+            Ends::Seat(told) => self.hub.head().and_then(|head| told(&head)),
+        }
+    }
+
     /// Whether it hears the chat: not while it resumes, nor once its membership has ended.
     pub fn is_live(&self) -> bool {
         self.hub.is_seated(self.seat.connection)
@@ -322,7 +340,7 @@ impl Seated {
         };
         self.hub.leave(self.seat.connection);
         // What was pushed and not written yet comes with the replay.
-        queue.forget_pushed();
+        queue.forget_pushed(self.hub.chat());
         let stands = self.hub.delivered().unwrap_or(Seq(0)).max(entered.last_seq);
         if since > stands {
             replayed.reset = true;
@@ -369,7 +387,7 @@ impl Seated {
                     .end(event)
                     .filter(|_| event.seq > Some(entered.last_seq))
                 {
-                    queue.close(close);
+                    self.seat.give_up(self.hub.chat(), close);
                     return Err(close);
                 }
             }

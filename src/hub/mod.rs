@@ -4,6 +4,7 @@
 
 mod bridge;
 mod delivery;
+mod follow;
 mod frame;
 #[allow(
     clippy::module_inception,
@@ -20,12 +21,14 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod unread;
 
 use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use delivery::{Audience, CHAT_DELETED, Encode, NOT_A_MEMBER, Seat, Voice};
+pub use delivery::{Audience, CHAT_DELETED, Encode, Ends, NOT_A_MEMBER, Seat, Voice};
+pub use follow::{Announce, Beginning, Follow, Following, Reports};
 pub use frame::SharedFrame;
 pub use hub::Hub;
 pub use hubs::{Hubs, REPLAY_MAX, Replayed, Seated};
@@ -75,6 +78,11 @@ impl HubTasks {
     /// Hands the hubs the domain that publishes to them, and begins to sweep.
     pub fn attach(&self, hubs: &Arc<Hubs>, domain: &Arc<Domain>) {
         hubs.attach(domain.clone());
+        self.tasks.spawn(follow::run(
+            hubs.clone(),
+            domain.clone(),
+            self.shutdown.clone(),
+        ));
         self.tasks.spawn(sweep::run(
             hubs.clone(),
             domain.clone(),

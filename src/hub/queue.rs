@@ -18,6 +18,7 @@ use std::{
     task::{Poll, Waker},
 };
 
+use entity::ChatId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -299,9 +300,10 @@ impl Queue {
         .await
     }
 
-    /// Drops what the hub pushed and isn't being written yet: a replay tells it again.
-    pub fn forget_pushed(&self) {
-        self.drop_frames(&mut self.state.lock(), |_| true);
+    /// Drops what the hub pushed of a chat and isn't being written yet: a replay tells it again.
+    pub fn forget_pushed(&self, chat: ChatId) {
+        let is_of_chat = |frame: &SharedFrame| frame.chat == Some(chat);
+        self.drop_frames(&mut self.state.lock(), is_of_chat);
     }
 
     /// From now on what the hub pushed is written: the consumer is connected.

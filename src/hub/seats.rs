@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use entity::Seq;
+use entity::{ChatId, Seq};
 use indexmap::IndexMap;
 
 use super::{
-    SharedFrame,
+    Close, SharedFrame,
     delivery::{Seat, Telling},
+    follow::{Report, Reports},
+    unread::{Tally, Unread},
 };
-use crate::chat::ConnectionId;
+use crate::chat::{ConnectionId, What};
 
 /// The seats of a chat. A map with its entries in one row: joining and leaving cost the same however many sit here,
 /// and who tells them all walks along the row.
@@ -25,6 +27,20 @@ struct Sitting {
     seat: Seat,
     /// What it has heard already: a replay may be ahead of the hub.
     after: Seq,
+    attention: Attention,
+    /// What its user hasn't read, where it is told.
+    tally: Option<Tally>,
+}
+
+/// How much of the chat a seat hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// Everything.
+    Full,
+    /// Nothing: its user doesn't see the chat. Who keeps its seats is told when something is said, once.
+    Quiet,
+    /// Nothing, and it was told so.
+    Stirred,
 }
 
 impl Seats {
@@ -42,9 +58,55 @@ impl Seats {
             // Where the connection is ending, its seat is taken away with it.
             let _ = seat.queue.answer(frame);
         }
-        self.sittings
-            .insert(seat.connection, Sitting { seat, after });
+        let tally = seat.reports.as_ref().and_then(Reports::tally);
+        self.put(Sitting {
+            seat,
+            after,
+            attention: Attention::Full,
+            tally,
+        });
+    }
+
+    /// Seats a connection that follows all chats of its user, once it has heard `frames` and what it missed. False where
+    /// that ended it, or it is ending.
+    pub(super) fn follow(
+        &mut self,
+        seat: Seat,
+        after: Seq,
+        attention: Attention,
+        tally: Option<Tally>,
+        missed: &mut [Telling],
+        frames: &mut Vec<SharedFrame>,
+    ) -> bool {
+        let mut sitting = Sitting {
+            seat,
+            after,
+            attention,
+            tally,
+        };
+        let has_ended = sitting.hear(missed, frames).is_some();
+        let stays = !has_ended && sitting.seat.queue.push_all(frames);
+        if stays {
+            self.put(sitting);
+        }
+        stays
+    }
+
+    fn put(&mut self, sitting: Sitting) {
+        self.sittings.insert(sitting.seat.connection, sitting);
         self.empty_since = None;
+    }
+
+    /// What a connection's user hasn't read, once after each time that it was reported to have changed.
+    pub(super) fn take_unread(
+        &mut self,
+        connection: ConnectionId,
+        delivered: Seq,
+    ) -> Option<Unread> {
+        let sitting = self.sittings.get_mut(&connection)?;
+        let is_shown = sitting.attention == Attention::Full;
+        let tally = sitting.tally.as_mut().filter(|_| is_shown)?;
+        tally.take_unread(delivered)
     }
 
     /// Takes a seat away.
@@ -71,23 +133,12 @@ impl Seats {
             return;
         }
         let mut frames = Vec::with_capacity(burst.len());
-        self.sittings.retain(|_, Sitting { seat, after }| {
-            let mut end = None;
-            for telling in burst.iter_mut() {
-                let event = telling.event();
-                let is_known = event.seq.is_some_and(|seq| seq <= *after);
-                if is_known || (event.is_presence() && !seat.hears_presence) {
-                    continue;
-                }
-                frames.extend(telling.frame(seat));
-                end = seat.end(telling.event());
-                if end.is_some() {
-                    break;
-                }
-            }
+        self.sittings.retain(|_, sitting| {
+            let end = sitting.hear(burst, &mut frames);
+            let seat = &sitting.seat;
             let stays = frames.is_empty() || seat.queue.push_all(&mut frames);
-            if let Some(close) = end {
-                seat.queue.close(close);
+            if let Some((chat, close)) = end {
+                seat.give_up(chat, close);
             }
             stays && end.is_none()
         });
@@ -100,5 +151,48 @@ impl Seats {
             self.sittings = IndexMap::new();
             self.empty_since = Some(Instant::now());
         }
+    }
+}
+
+impl Sitting {
+    /// What it is owed of a burst goes into `frames`; where an event ends it, that is the last, and comes back.
+    fn hear(
+        &mut self,
+        burst: &mut [Telling],
+        frames: &mut Vec<SharedFrame>,
+    ) -> Option<(ChatId, Close)> {
+        let seat = &self.seat;
+        for telling in burst {
+            let event = telling.event();
+            let is_known = event.seq.is_some_and(|seq| seq <= self.after);
+            if is_known || (event.is_presence() && !seat.hears_presence) {
+                continue;
+            }
+            let end = seat.end(event);
+            if self.attention == Attention::Full {
+                if let Some(tally) = &mut self.tally
+                    && tally.hears(event, seat, telling.head())
+                {
+                    let chat = telling.head().id;
+                    seat.report(|connection| Report::Unread(connection, chat));
+                }
+                let hides = seat.hides(event);
+                frames.extend(telling.frame(seat));
+                if end.is_some() || hides {
+                    frames.extend(telling.farewell(seat));
+                }
+                if hides {
+                    self.attention = Attention::Quiet;
+                }
+            } else if self.attention == Attention::Quiet && matches!(event.what, What::Sent(_)) {
+                self.attention = Attention::Stirred;
+                let chat = telling.head().id;
+                seat.report(|connection| Report::Stirred(connection, chat));
+            }
+            if let Some(close) = end {
+                return Some((telling.head().id, close));
+            }
+        }
+        None
     }
 }

@@ -1,5 +1,5 @@
 //! Every two seconds a node asks the database what it hasn't heard of: chats that are ahead of their hubs, sessions
-//! revoked, users changed. So everything takes effect within three seconds, whatever the channel layer does.
+//! revoked, users changed, memberships begun. So everything takes effect within three seconds, whatever the channel layer does.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::hubs::Hubs;
+use super::{follow, hubs::Hubs};
 use crate::chat::{ChatError, Domain};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -57,12 +57,13 @@ fn look_around(hubs: &Arc<Hubs>) {
 /// What can't be asked about sessions doesn't hold chats up, nor the other way round.
 async fn sweep(hubs: &Hubs, domain: &Domain) {
     let since = domain.now() - OVERLAP;
-    let (sessions, seen, chats) = tokio::join!(
+    let (sessions, seen, chats, followers) = tokio::join!(
         domain.sessions.sweep(since),
         domain.users.write_seen(),
-        repair(hubs, domain)
+        repair(hubs, domain),
+        follow::sweep(hubs, domain, since)
     );
-    if let Err(error) = sessions.and(seen).and(chats) {
+    if let Err(error) = sessions.and(seen).and(chats).and(followers) {
         warn!("the sweep could not ask the database: {error}");
     }
 }

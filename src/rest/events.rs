@@ -100,10 +100,13 @@ impl Events {
             .since(&caller.actor, ChatId(id.0), since, EVENTS_MAX)
             .await?;
         let me = caller.actor.id();
-        let results = replay.events.iter().map(|event| match event.by == me {
-            true => EventView::for_sender(event),
-            false => EventView::from(event.as_ref()),
-        });
+        let results = replay
+            .events
+            .iter()
+            .filter_map(|event| match event.by == me {
+                true => EventView::for_sender(event),
+                false => EventView::of(event),
+            });
         Ok(Drf::of(&EventPageView {
             results: results.collect(),
             seq: replay.seq.0,

@@ -291,7 +291,7 @@ mod tests {
             "chat": 1, "seq": 43, "by": 1, "what": {"Deleted": told()},
         }))
         .unwrap();
-        let view = crate::view::EventView::from(&event);
+        let view = crate::view::EventView::of(&event).unwrap();
         let written = serde_json::to_string(&view).unwrap();
         let expected = r#"{"type":"message_deleted","seq":43,"message_id":123,"data":{"id":123,"#;
         assert!(written.starts_with(expected), "{written}");

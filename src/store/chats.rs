@@ -65,15 +65,25 @@ pub struct NewChatRow {
 pub(super) const STANDING: &str = "m.role AS m_role, coalesce(m.last_read_seq, 0) AS m_read, \
     coalesce(m.cleared_seq, 0) AS m_cleared, coalesce(m.cleared_count, 0) AS m_cleared_count";
 
-/// Looks at up to 1000 messages: only where the count is shown.
-const UNREAD: &str = "(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.chat_id = c.id \
-    AND x.seq > coalesce(max(m.last_read_seq, m.cleared_seq), 0) AND x.sender_id <> ?1 AND NOT x.is_deleted \
-    LIMIT 1000)) AS unread";
+/// Looks at up to 1000 messages: only where the count is shown. For staff who are no members: what no operator has read.
+pub(super) fn unread(user: &str) -> String {
+    format!(
+        "(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.chat_id = c.id \
+         AND x.seq > coalesce(max(m.last_read_seq, m.cleared_seq), c.support_read_seq) \
+         AND x.sender_id <> {user} AND NOT x.is_deleted LIMIT 1000)) AS unread"
+    )
+}
+
+/// How many belong to a chat, and the newest message that the member may see.
+pub(super) const LISTED: &str = "(SELECT count(*) FROM member o WHERE o.chat_id = c.id AND o.role <> 'banned') \
+    AS member_count, (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(m.cleared_seq, 0) \
+    ORDER BY x.seq DESC LIMIT 1) AS last_message";
 
 impl Store {
     /// A chat as a user stands to it, with what is unread: one query.
     pub async fn enter(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        self.stand(&format!("{STANDING}, {UNREAD}"), chat, user)
+        let unread = unread("?1");
+        self.stand(&format!("{STANDING}, {unread}"), chat, user)
             .await
     }
 
@@ -154,11 +164,9 @@ impl Store {
             .await?
             .map_or(Ok(0), |row| row.try_get("", "n"))?;
         let page = format!(
-            "SELECT c.*, {STANDING}, {UNREAD}, \
-             (SELECT count(*) FROM member o WHERE o.chat_id = c.id AND o.role <> 'banned') AS member_count, \
-             (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > m.cleared_seq \
-                ORDER BY x.seq DESC LIMIT 1) AS last_message {filter} \
-             ORDER BY coalesce(c.last_message_at, c.created_at) DESC, c.id DESC LIMIT {limit} OFFSET {offset}"
+            "SELECT c.*, {STANDING}, {}, {LISTED} {filter} \
+             ORDER BY coalesce(c.last_message_at, c.created_at) DESC, c.id DESC LIMIT {limit} OFFSET {offset}",
+            unread("?1")
         );
         let rows = self
             .read()
@@ -173,11 +181,9 @@ impl Store {
     /// One chat as in the list, hidden or not, member or not.
     pub async fn find_listed(&self, user: UserId, chat: ChatId) -> Stored<Option<ListedRow>> {
         let sql = format!(
-            "SELECT c.*, {STANDING}, {UNREAD}, \
-             (SELECT count(*) FROM member o WHERE o.chat_id = c.id AND o.role <> 'banned') AS member_count, \
-             (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(m.cleared_seq, 0) \
-                ORDER BY x.seq DESC LIMIT 1) AS last_message \
-             FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 WHERE c.id = ?2"
+            "SELECT c.*, {STANDING}, {}, {LISTED} \
+             FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 WHERE c.id = ?2",
+            unread("?1")
         );
         let row = self
             .read()
@@ -254,7 +260,7 @@ pub(super) fn standing(row: &QueryResult) -> Stored<EnterRow> {
     })
 }
 
-fn listed(row: &QueryResult) -> Stored<ListedRow> {
+pub(super) fn listed(row: &QueryResult) -> Stored<ListedRow> {
     Ok(ListedRow {
         entered: standing(row)?,
         member_count: row.try_get("", "member_count")?,

@@ -9,6 +9,7 @@ mod batch;
 mod chats;
 mod edits;
 mod error;
+mod follow;
 mod history;
 mod members;
 mod pages;

@@ -172,9 +172,10 @@ pub struct ComingView<'a> {
     pub last_seen: Option<Timestamp>,
 }
 
-impl<'a> From<&'a ChatEvent> for EventView<'a> {
-    /// As everybody but the sender sees it: without the sender's own key.
-    fn from(event: &'a ChatEvent) -> Self {
+impl<'a> EventView<'a> {
+    /// As everybody but the sender sees it: without the sender's own key. None for what is no event of the chat to its
+    /// members.
+    pub fn of(event: &'a ChatEvent) -> Option<Self> {
         let by = event.by.0;
         // Durable events always have a number; the others' arms don't ask for it.
         let seq = event.seq.map_or(0, |seq| seq.0);
@@ -184,7 +185,7 @@ impl<'a> From<&'a ChatEvent> for EventView<'a> {
             role,
             by,
         };
-        match &event.what {
+        Some(match &event.what {
             What::Sent(message) => Self::Message {
                 seq,
                 data: message.as_ref().into(),
@@ -265,20 +266,19 @@ impl<'a> From<&'a ChatEvent> for EventView<'a> {
                 last_read_message_id: last_read_message.map(|id| id.0),
                 last_read_seq: last_read_seq.0,
             },
-        }
+            What::Opened { .. } | What::Hidden => return None,
+        })
     }
-}
 
-impl<'a> EventView<'a> {
     /// The same as the sender of its message sees it: with the key that they gave it.
-    pub fn for_sender(event: &'a ChatEvent) -> Self {
-        match (Self::from(event), &event.what) {
+    pub fn for_sender(event: &'a ChatEvent) -> Option<Self> {
+        Some(match (Self::of(event)?, &event.what) {
             (Self::Message { seq, data, .. }, What::Sent(message)) => Self::Message {
                 seq,
                 data,
                 client_id: message.client_id.as_deref(),
             },
             (view, _) => view,
-        }
+        })
     }
 }

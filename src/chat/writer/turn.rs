@@ -215,7 +215,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Tells of something after the commit.
-    pub(super) fn tell(&mut self, event: ChatEvent) {
+    pub(crate) fn tell(&mut self, event: ChatEvent) {
         self.events.push(Arc::new(event));
     }
 

@@ -2,6 +2,7 @@
 
 mod alone;
 mod audience;
+mod follow;
 mod nodes;
 mod presence;
 mod reader;

@@ -14,7 +14,7 @@ use entity::{ChatId, ChatKind, ContentType, MessageId, Role, Seq, UserId};
 use crate::{
     chat::{ChatEvent, ChatHead, ConnectionId, Message, Profile, What},
     hub::{
-        Audience, Close, Queue, QueueLimits, QueueTotal, Seat, SharedFrame, Voice, Written,
+        Audience, Close, Ends, Queue, QueueLimits, QueueTotal, Seat, SharedFrame, Voice, Written,
         typing::ENDS_AFTER,
     },
 };
@@ -38,7 +38,7 @@ impl Reader {
         let voice = Voice {
             number: 0,
             encode,
-            ends_with_chat: true,
+            ends: Ends::Connection,
         };
         let seat = Seat {
             connection: ConnectionId(connection),
@@ -48,6 +48,7 @@ impl Reader {
             hears_presence: true,
             voice,
             queue,
+            reports: None,
         };
         Reader {
             seat,

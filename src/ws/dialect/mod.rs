@@ -11,7 +11,7 @@ use poem::Route;
 use super::{Consumer, Credential, Sockets, single::Singles};
 use crate::{
     chat::{Actor, AuthError, Domain},
-    hub::{Encode, Hubs, Voice},
+    hub::{Encode, Ends, Hubs, Voice},
 };
 
 pub use chat::{EVENTS, FRAMES};
@@ -43,28 +43,24 @@ impl super::World for World {
 struct Dialect {
     name: &'static str,
     encode: Encode,
-    ends_with_chat: bool,
+    ends: Ends,
 }
 
 /// All dialects. Their places are their numbers, by which the hub keeps encodings.
 const DIALECTS: &[Dialect] = &[Dialect {
     name: chat::Chat::NAME,
     encode: chat::encode,
-    ends_with_chat: true,
+    ends: Ends::Connection,
 }];
 
 /// A dialect as the hub knows it.
 fn voice(name: &str) -> Option<Voice> {
     let number = DIALECTS.iter().position(|dialect| dialect.name == name)?;
-    let Dialect {
-        encode,
-        ends_with_chat,
-        ..
-    } = DIALECTS[number];
+    let Dialect { encode, ends, .. } = DIALECTS[number];
     Some(Voice {
         number,
         encode,
-        ends_with_chat,
+        ends,
     })
 }
 

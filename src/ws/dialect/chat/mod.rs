@@ -44,9 +44,9 @@ pub(super) struct Chat {
 /// The frame that tells `event` to such an audience. Its bytes are shared by all of them.
 pub(super) fn encode(_: &ChatHead, event: &ChatEvent, audience: Audience) -> Option<SharedFrame> {
     let view = if audience.is_sender {
-        EventView::for_sender(event)
+        EventView::for_sender(event)?
     } else {
-        EventView::from(event)
+        EventView::of(event)?
     };
     let frame = SharedFrame::json(&view);
     Some(if event.is_ephemeral() {
@@ -86,6 +86,7 @@ impl Consumer for Chat {
             hears_presence: true,
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
             queue: cx.queue().clone(),
+            reports: None,
         };
         let greeting = |seq, entered: &Entered| {
             Some(frames::connection_established(

@@ -1,0 +1,281 @@
+//! Who follows: the table of all such connections of the node, what each has, and what is reported about them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use entity::{ChatId, Time, UserId};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::Follow;
+use crate::{
+    chat::{ChatEvent, ConnectionId, Followed, What},
+    hub::{Seat, Seated, unread::Tally},
+};
+
+/// What a hub, an event or the sweep has for whoever keeps the followers' seats.
+#[derive(Debug)]
+pub(in crate::hub) enum Report {
+    /// A seat has ended with its membership or its chat.
+    Ended(ConnectionId, ChatId),
+    /// Something was said in a chat that a connection doesn't show.
+    Stirred(ConnectionId, ChatId),
+    /// What a connection's user hasn't read has changed.
+    Unread(ConnectionId, ChatId),
+    /// Somebody may have become a member.
+    Entered(UserId, ChatId),
+    /// A support chat may be open that was not.
+    Support(ChatId),
+}
+
+/// Where a follower's seats report.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    to: mpsc::UnboundedSender<Report>,
+    pub(super) counts_unread: bool,
+}
+
+impl Reports {
+    pub(in crate::hub) fn send(&self, report: Report) {
+        // Nobody listens only once the service ends.
+        let _ = self.to.send(report);
+    }
+
+    /// For a seat whose count isn't known.
+    pub(in crate::hub) fn tally(&self) -> Option<Tally> {
+        self.counts_unread.then(Tally::default)
+    }
+}
+
+/// All connections of the node that follow their users' chats.
+pub(in crate::hub) struct Followers {
+    table: Mutex<Table>,
+    is_empty: AtomicBool,
+    reports: mpsc::UnboundedSender<Report>,
+    /// Taken by the task that serves them.
+    pub(in crate::hub) reported: Mutex<Option<mpsc::UnboundedReceiver<Report>>>,
+    /// From when on the last sweep that succeeded asked.
+    pub(in crate::hub) swept_from: Mutex<Option<Time>>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_connection: HashMap<ConnectionId, Arc<Follower>>,
+    by_user: HashMap<UserId, Vec<ConnectionId>>,
+    /// Those with the support chats.
+    operators: HashSet<ConnectionId>,
+}
+
+/// One of them.
+pub(in crate::hub) struct Follower {
+    pub(in crate::hub) follow: Follow,
+    pub(super) connection: ConnectionId,
+    pub(super) reports: Reports,
+    /// It has begun: what it enters from now on is told.
+    pub(super) has_begun: AtomicBool,
+    pub(super) places: Mutex<Places>,
+}
+
+/// Its places in its user's chats.
+#[derive(Default)]
+pub(in crate::hub) struct Places {
+    pub(super) has_ended: bool,
+    pub(super) chats: HashMap<ChatId, Arc<Seated>>,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        let (reports, reported) = mpsc::unbounded_channel();
+        Followers {
+            table: Mutex::default(),
+            is_empty: AtomicBool::new(true),
+            reports,
+            reported: Mutex::new(Some(reported)),
+            swept_from: Mutex::default(),
+        }
+    }
+}
+
+impl Followers {
+    pub(in crate::hub) fn report(&self, report: Report) {
+        // Nobody listens only once the service ends.
+        let _ = self.reports.send(report);
+    }
+
+    /// Whether nobody follows.
+    pub(in crate::hub) fn is_empty(&self) -> bool {
+        self.is_empty.load(Relaxed)
+    }
+
+    pub(in crate::hub) fn find(&self, connection: ConnectionId) -> Option<Arc<Follower>> {
+        self.table.lock().by_connection.get(&connection).cloned()
+    }
+
+    /// The connections of a user.
+    pub(in crate::hub) fn of_user(&self, user: UserId) -> Vec<ConnectionId> {
+        let table = self.table.lock();
+        table.by_user.get(&user).cloned().unwrap_or_default()
+    }
+
+    /// Everybody who has followers.
+    pub(in crate::hub) fn users(&self) -> Vec<UserId> {
+        self.table.lock().by_user.keys().copied().collect()
+    }
+
+    /// Those who hear the open support chats.
+    pub(in crate::hub) fn operators(&self) -> Vec<ConnectionId> {
+        self.table.lock().operators.iter().copied().collect()
+    }
+
+    /// A connection hears the open support chats no more.
+    pub(super) fn forget_operator(&self, connection: ConnectionId) {
+        self.table.lock().operators.remove(&connection);
+    }
+
+    /// Notes who has entered a chat with these events.
+    pub(in crate::hub) fn hear(&self, events: &[Arc<ChatEvent>]) {
+        if self.is_empty() {
+            return;
+        }
+        for event in events {
+            match &event.what {
+                What::MemberJoined { user, .. } => self.enters(user.id, event.chat),
+                What::Opened { members, customer } => {
+                    members
+                        .iter()
+                        .for_each(|user| self.enters(*user, event.chat));
+                    if customer.is_some() {
+                        self.report(Report::Support(event.chat));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn enters(&self, user: UserId, chat: ChatId) {
+        if self.table.lock().by_user.contains_key(&user) {
+            self.report(Report::Entered(user, chat));
+        }
+    }
+
+    pub(super) fn add(&self, follow: Follow, connection: ConnectionId) -> Arc<Follower> {
+        let reports = Reports {
+            to: self.reports.clone(),
+            counts_unread: follow.announce.is_some(),
+        };
+        let (user, with_support) = (follow.actor.id(), follow.with_support);
+        let follower = Arc::new(Follower {
+            follow,
+            connection,
+            reports,
+            has_begun: AtomicBool::new(false),
+            places: Mutex::default(),
+        });
+        let mut table = self.table.lock();
+        table.by_connection.insert(connection, follower.clone());
+        table.by_user.entry(user).or_default().push(connection);
+        if with_support {
+            table.operators.insert(connection);
+        }
+        self.is_empty.store(false, Relaxed);
+        follower
+    }
+
+    pub(super) fn remove(&self, follower: &Follower) {
+        let connection = follower.connection;
+        let mut table = self.table.lock();
+        table.by_connection.remove(&connection);
+        table.operators.remove(&connection);
+        let user = follower.follow.actor.id();
+        if let Some(of_user) = table.by_user.get_mut(&user) {
+            of_user.retain(|other| *other != connection);
+            if of_user.is_empty() {
+                table.by_user.remove(&user);
+            }
+        }
+        self.is_empty.store(table.by_connection.is_empty(), Relaxed);
+    }
+}
+
+impl Follower {
+    /// Whether it has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Relaxed)
+    }
+
+    /// The place in a chat, where there is one.
+    pub(in crate::hub) fn place(&self, chat: ChatId) -> Option<Arc<Seated>> {
+        self.places.lock().chats.get(&chat).cloned()
+    }
+
+    /// Keeps a place that it has taken; one that came too late is given up again.
+    pub(super) fn keep(&self, chat: ChatId, seated: impl FnOnce() -> Seated) {
+        let mut places = self.places.lock();
+        if places.chats.contains_key(&chat) {
+            return;
+        }
+        let seated = Arc::new(seated());
+        if !places.has_ended {
+            places.chats.insert(chat, seated);
+            return;
+        }
+        // Outside the lock: it takes leave of the hub.
+        drop(places);
+        drop(seated);
+    }
+
+    /// Gives all places up, for good.
+    pub(super) fn end(&self) {
+        let mut places = self.places.lock();
+        places.has_ended = true;
+        let chats = std::mem::take(&mut places.chats);
+        drop(places);
+        drop(chats);
+    }
+
+    /// Its places in support chats that are not its user's own.
+    pub(super) fn operated(&self) -> Vec<(ChatId, Arc<Seated>)> {
+        let places = self.places.lock();
+        let all = places.chats.iter();
+        all.filter(|(_, seated)| seated.is_operator())
+            .map(|(chat, seated)| (*chat, seated.clone()))
+            .collect()
+    }
+
+    /// Gives a place up whose seat has ended.
+    pub(in crate::hub) fn forget_ended(&self, chat: ChatId) {
+        if self.place(chat).is_some_and(|seated| !seated.is_live()) {
+            self.forget(chat);
+        }
+    }
+
+    pub(super) fn forget(&self, chat: ChatId) {
+        let forgotten = self.places.lock().chats.remove(&chat);
+        // Outside the lock: it takes leave of the hub.
+        drop(forgotten);
+    }
+
+    pub(super) fn seat(&self, followed: &Followed) -> Seat {
+        let user = self.follow.actor.id();
+        Seat {
+            connection: self.connection,
+            user,
+            is_operator: followed
+                .entered
+                .head
+                .customer
+                .is_some_and(|customer| customer != user),
+            in_literals: self.follow.in_literals,
+            hears_presence: false,
+            voice: self.follow.voice,
+            queue: self.follow.queue.clone(),
+            reports: Some(self.reports.clone()),
+        }
+    }
+}

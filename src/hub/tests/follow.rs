@@ -1,0 +1,257 @@
+//! Connections that hear all chats of their users.
+
+use std::{sync::Arc, time::Duration};
+
+use entity::{ChatId, ChatKind, Role};
+
+use super::{
+    reader::Reader,
+    testing::{Node, Town},
+};
+use crate::{
+    chat::{Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, NewChat, What},
+    hub::{Announce, Audience, Ends, Follow, Following, SharedFrame, Voice},
+    layer::MemoryLayer,
+};
+
+/// Only a failure waits this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn text(text: String) -> SharedFrame {
+    SharedFrame::text(&text)
+}
+
+fn encode(_: &ChatHead, event: &ChatEvent, _: Audience) -> Option<SharedFrame> {
+    match &event.what {
+        What::Sent(message) => Some(text(format!("{}: {}", event.chat, message.text))),
+        _ => None,
+    }
+}
+
+const ANNOUNCE: Announce = Announce {
+    added: |chat: &ChatListed| text(format!("added {} at {}", chat.head.id, chat.last_seq)),
+    unread: |chat: ChatId, count: u64| text(format!("unread {chat}: {count}")),
+};
+
+struct Phone {
+    reader: Reader,
+    following: Following,
+    /// Chats and their numbers, as it began.
+    began: Vec<(ChatId, i64)>,
+}
+
+impl Phone {
+    async fn of(node: &Node, who: &Actor, connection: u64, announce: Option<Announce>) -> Self {
+        let reader = Reader::new(connection, who.id().0);
+        let follow = Follow {
+            actor: Actor {
+                connection: Some(ConnectionId(connection)),
+                ..who.clone()
+            },
+            voice: Voice {
+                number: 1,
+                encode,
+                ends: Ends::Seat(|head| Some(text(format!("removed {}", head.id)))),
+            },
+            in_literals: false,
+            with_support: who.is_staff,
+            queue: reader.seat.queue.clone(),
+            announce,
+        };
+        let beginning = node.hubs.follow(follow).await.unwrap();
+        let began = beginning
+            .chats()
+            .map(|followed| (followed.entered.head.id, followed.entered.last_seq.0))
+            .collect();
+        let following = beginning.begin(Some(text("hello".to_owned()))).await;
+        Phone {
+            reader,
+            following: following.unwrap(),
+            began,
+        }
+    }
+
+    /// These come next; what is unread, where one waits for it.
+    async fn hears(&mut self, wanted: &[&str]) {
+        let counts = wanted.iter().any(|frame| frame.starts_with("unread"));
+        let mut all: Vec<String> = Vec::new();
+        let heard = async {
+            while all.len() < wanted.len() {
+                all.extend(self.reader.hears().await.unwrap());
+                all.retain(|frame| counts || !frame.starts_with("unread"));
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, heard).await;
+        assert!(in_time.is_ok(), "waited in vain for {wanted:?}: {all:?}");
+        assert_eq!(all, wanted);
+    }
+}
+
+async fn node() -> (Town, Node) {
+    let town = Town::new().await;
+    let node = town.node(Arc::new(MemoryLayer::default())).await;
+    (town, node)
+}
+
+async fn opens_personal_chat(node: &Node, who: &Actor, with: &Actor) -> ChatId {
+    opens(node, who, ChatKind::Personal, vec![with]).await
+}
+
+async fn opens(node: &Node, who: &Actor, kind: ChatKind, with: Vec<&Actor>) -> ChatId {
+    let new = NewChat {
+        kind,
+        name: None,
+        members: with.iter().map(|other| other.id()).collect(),
+        is_private: false,
+    };
+    node.domain
+        .chats
+        .create(who, new)
+        .await
+        .unwrap()
+        .chat
+        .head
+        .id
+}
+
+#[tokio::test]
+async fn it_hears_all_chats_and_those_that_it_is_added_to() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let first = node.group(&anna, &[&boris]).await;
+    node.says(&anna, first, "before").await;
+    let mut phone = Phone::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    assert_eq!(phone.began, [(first, 1)]);
+    let second = node.group(&anna, &[]).await;
+    node.says(&anna, second, "among us").await;
+    node.says(&anna, first, "hi").await;
+    phone.hears(&["hello", &format!("{first}: hi")]).await;
+    phone.hears(&[&format!("unread {first}: 2")]).await;
+    let members = &node.domain.members;
+    let joins = members.add(&anna, second, vec![boris.id()], Role::Member);
+    joins.await.unwrap();
+    phone.hears(&[&format!("added {second} at 2")]).await;
+    node.says(&anna, second, "welcome").await;
+    phone.hears(&[&format!("{second}: welcome")]).await;
+    members.remove(&anna, second, boris.id()).await.unwrap();
+    node.says(&anna, second, "behind his back").await;
+    node.says(&anna, first, "still here").await;
+    phone
+        .hears(&[
+            &format!("removed {second}"),
+            &format!("{first}: still here"),
+        ])
+        .await;
+    assert!(
+        phone
+            .following
+            .place(second)
+            .is_none_or(|seated| !seated.is_live())
+    );
+}
+
+#[tokio::test]
+async fn without_announcements_it_hears_what_was_said_since_the_chat_was_opened() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let mut phone = Phone::of(&node, &boris, 1, None).await;
+    let chat = opens_personal_chat(&node, &anna, &boris).await;
+    node.says(&anna, chat, "one").await;
+    node.says(&anna, chat, "two").await;
+    phone
+        .hears(&["hello", &format!("{chat}: one"), &format!("{chat}: two")])
+        .await;
+}
+
+#[tokio::test]
+async fn a_hidden_chat_is_shown_again_by_the_next_message() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = opens_personal_chat(&node, &anna, &boris).await;
+    node.says(&anna, chat, "old").await;
+    let mut phone = Phone::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    let mut plain = Phone::of(&node, &boris, 2, None).await;
+    node.domain.chats.delete(&boris, chat).await.unwrap();
+    let removed = format!("removed {chat}");
+    phone.hears(&["hello", &removed]).await;
+    plain.hears(&["hello", &removed]).await;
+    // Hidden, it is hidden to whoever comes now too.
+    let mut late = Phone::of(&node, &boris, 3, Some(ANNOUNCE)).await;
+    assert_eq!(late.began, []);
+    node.says(&anna, chat, "new").await;
+    let added = format!("added {chat} at 2");
+    phone.hears(&[&added]).await;
+    late.hears(&["hello", &added]).await;
+    plain.hears(&[&format!("{chat}: new")]).await;
+    node.says(&anna, chat, "newer").await;
+    late.hears(&[&format!("{chat}: newer")]).await;
+}
+
+#[tokio::test]
+async fn what_happens_on_another_node_without_a_hint_is_found_by_the_sweep() {
+    let town = Town::new().await;
+    let here = town.node(Arc::new(MemoryLayer::default())).await;
+    let there = town.node(Arc::new(MemoryLayer::default())).await;
+    let (anna, boris) = (here.person("anna").await, here.person("boris").await);
+    let mut phone = Phone::of(&here, &boris, 1, Some(ANNOUNCE)).await;
+    let mut plain = Phone::of(&here, &boris, 2, None).await;
+    let chat = there.group(&anna, &[&boris]).await;
+    there.says(&anna, chat, "from afar").await;
+    phone.hears(&["hello", &format!("added {chat} at 1")]).await;
+    plain.hears(&["hello", &format!("{chat}: from afar")]).await;
+    let members = &there.domain.members;
+    members.remove(&anna, chat, boris.id()).await.unwrap();
+    phone.hears(&[&format!("removed {chat}")]).await;
+}
+
+#[tokio::test]
+async fn operators_hear_new_support_chats_from_their_first_message_on() {
+    let (_town, node) = node().await;
+    let anna = node.person("anna").await;
+    let operator = Actor {
+        is_staff: true,
+        ..node.person("olga").await
+    };
+    let mut plain = Phone::of(&node, &operator, 1, None).await;
+    let chat = opens(&node, &anna, ChatKind::Support, vec![]).await;
+    node.says(&anna, chat, "help!").await;
+    plain.hears(&["hello", &format!("{chat}: help!")]).await;
+}
+
+#[tokio::test]
+async fn what_is_unread_is_told_once_a_second_however_much_is_said() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = node.group(&anna, &[&boris]).await;
+    let mut phone = Phone::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    node.says_much(&anna, chat, 50).await;
+    let mut all: Vec<String> = Vec::new();
+    let last = format!("unread {chat}: 50");
+    while all.last() != Some(&last) {
+        all.extend(phone.reader.hears().await.unwrap());
+    }
+    assert_eq!(all.len() - 1 - 50, 1, "{all:?}");
+    // Halfway: that is counted by the database. To the end: known.
+    let page = node.domain.history.page(
+        &boris,
+        chat,
+        crate::chat::PageNumber {
+            page: 1,
+            page_size: 50,
+        },
+    );
+    let newest_first = page.await.unwrap().results;
+    let reading = &node.domain.reading;
+    let half = newest_first[25].id;
+    reading
+        .mark_committed(&boris, chat, Some(half))
+        .await
+        .unwrap();
+    phone.hears(&[&format!("unread {chat}: 25")]).await;
+    reading.mark_committed(&boris, chat, None).await.unwrap();
+    phone.hears(&[&format!("unread {chat}: 0")]).await;
+    node.says(&anna, chat, "more").await;
+    phone
+        .hears(&[&format!("{chat}: more"), &format!("unread {chat}: 1")])
+        .await;
+}
