@@ -331,6 +331,18 @@ impl Seated {
         since: Seq,
         end: impl Fn(Replayed) -> Option<SharedFrame>,
     ) -> Result<Replayed, Close> {
+        let replayed = self.replay_some(entered, since, REPLAY_MAX, end).await;
+        replayed.map(|(replayed, _)| replayed)
+    }
+
+    /// The same with at most `events_max` events; how many it were comes back too.
+    pub async fn replay_some(
+        &self,
+        entered: &Entered,
+        since: Seq,
+        events_max: usize,
+        end: impl Fn(Replayed) -> Option<SharedFrame>,
+    ) -> Result<(Replayed, usize), Close> {
         let queue = &self.seat.queue;
         let mut replayed = Replayed {
             since,
@@ -348,7 +360,7 @@ impl Seated {
                 replayed.seq = seq;
                 end(replayed)
             }) {
-                Membership::Holds => Ok(replayed),
+                Membership::Holds => Ok((replayed, 0)),
                 Membership::Ended(close) => Err(close),
                 Membership::Unknown => Err(GONE),
             };
@@ -357,18 +369,18 @@ impl Seated {
         let mut told = 0;
         let mut checked_at = entered.last_seq;
         loop {
-            let limit = (REPLAY_MAX - told).min(PAGE as usize);
+            let limit = (events_max - told).min(PAGE as usize);
             let live = |_| end(replayed);
             let resumed = self
                 .hub
                 .resume(replayed.seq, limit, &self.seat, checked_at, live);
             let events = match resumed {
-                Next::Live => return Ok(replayed),
+                Next::Live => return Ok((replayed, told)),
                 Next::NotSeated(Membership::Ended(close)) => return Err(close),
                 Next::NotSeated(_) => return Err(GONE),
                 Next::Events(_) | Next::Unknown if limit == 0 => {
                     replayed.has_more = true;
-                    return send(queue, end(replayed)).map(|()| replayed);
+                    return send(queue, end(replayed)).map(|()| (replayed, told));
                 }
                 Next::Events(events) => events,
                 Next::Unknown => self.read(entered, replayed.seq, limit as u64).await?,

@@ -8,6 +8,10 @@ use crate::{
     view::{MessageView, ProfileView, Timestamp},
 };
 
+/// What sort of conversation a chat is, as every edge writes it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ChatKindView(pub ChatKind);
+
 /// What is the same for every member of a chat.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ChatHeadView<'a> {

@@ -9,7 +9,7 @@ mod page;
 mod time;
 mod user;
 
-pub use chat::{ChatHeadView, ChatView, MemberView};
+pub use chat::{ChatHeadView, ChatKindView, ChatView, MemberView};
 pub use event::{ComingView, EventView, MembershipView, NamesView, PresenceView, ReactionView};
 pub use message::MessageView;
 pub use page::{Links, PageView};

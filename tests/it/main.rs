@@ -4,6 +4,7 @@ mod support;
 
 mod away;
 mod chats;
+mod chats_socket;
 mod command_line;
 mod connection_rule;
 mod connections;

@@ -214,20 +214,17 @@ impl Follower {
         self.places.lock().chats.get(&chat).cloned()
     }
 
-    /// Keeps a place that it has taken; one that came too late is given up again.
-    pub(super) fn keep(&self, chat: ChatId, seated: impl FnOnce() -> Seated) {
+    /// Keeps a place that it has taken, unless it has one in the chat; one that came too late ends with its use.
+    pub(super) fn keep(&self, chat: ChatId, seated: impl FnOnce() -> Seated) -> Arc<Seated> {
         let mut places = self.places.lock();
-        if places.chats.contains_key(&chat) {
-            return;
+        if let Some(known) = places.chats.get(&chat) {
+            return known.clone();
         }
         let seated = Arc::new(seated());
         if !places.has_ended {
-            places.chats.insert(chat, seated);
-            return;
+            places.chats.insert(chat, seated.clone());
         }
-        // Outside the lock: it takes leave of the hub.
-        drop(places);
-        drop(seated);
+        seated
     }
 
     /// Gives all places up, for good.

@@ -87,6 +87,18 @@ impl Following {
         self.follower.place(chat)
     }
 
+    /// The place in a chat that the user belongs to, perhaps a new one: a replay seats it.
+    pub fn take_place(&self, followed: &Followed) -> Arc<Seated> {
+        let chat = followed.entered.head.id;
+        if let Some(known) = self.place(chat) {
+            return known;
+        }
+        let hub = self.hubs.find_or_make(chat);
+        self.hubs.begin(&hub, followed);
+        let seat = self.follower.seat(followed);
+        self.follower.keep(chat, || self.hubs.stand(hub, seat))
+    }
+
     /// Gives up the place in a chat that the user doesn't belong to any more.
     pub fn forget(&self, chat: ChatId) {
         self.follower.forget(chat);
@@ -221,7 +233,7 @@ impl Hubs {
             let tally = counts.then(|| Tally::new(unread, entered.last_read_seq));
             match hub.follow(&seat, since, checked_at, attention, tally, &mut frames) {
                 Next::Live => {
-                    follower.keep(chat, || self.stand(hub, seat));
+                    drop(follower.keep(chat, || self.stand(hub, seat)));
                     return Ok(true);
                 }
                 Next::NotSeated(_) => return Ok(false),

@@ -3,6 +3,7 @@
 //! Here: their table, and what all of them work on. Not here: connections (`ws`), rules (`chat`), order (`hub`).
 
 mod chat;
+mod chats;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use chat::{EVENTS, FRAMES};
+pub use chats::EVENTS as CHATS_EVENTS;
 
 /// What the dialects' consumers work on.
 pub struct World {
@@ -47,11 +49,18 @@ struct Dialect {
 }
 
 /// All dialects. Their places are their numbers, by which the hub keeps encodings.
-const DIALECTS: &[Dialect] = &[Dialect {
-    name: chat::Chat::NAME,
-    encode: chat::encode,
-    ends: Ends::Connection,
-}];
+const DIALECTS: &[Dialect] = &[
+    Dialect {
+        name: chat::Chat::NAME,
+        encode: chat::encode,
+        ends: Ends::Connection,
+    },
+    Dialect {
+        name: chats::Chats::NAME,
+        encode: chats::encode,
+        ends: Ends::Seat(chats::removed),
+    },
+];
 
 /// A dialect as the hub knows it.
 fn voice(name: &str) -> Option<Voice> {
@@ -67,13 +76,19 @@ fn voice(name: &str) -> Option<Voice> {
 /// Where each dialect is served, with the slash at the end and without.
 pub fn routes(sockets: &Arc<Sockets<World>>) -> Route {
     let chat = || sockets.endpoint::<chat::Chat>();
+    // Those first that begin alike: the router forgets a pattern whose path is parted for another one.
     Route::new()
+        .at("/ws/chats/", sockets.endpoint::<chats::Chats>())
+        .at("/ws/chats", sockets.endpoint::<chats::Chats>())
         .at("/ws/chat/:chat_id<\\d+>/", chat())
         .at("/ws/chat/:chat_id<\\d+>", chat())
 }
 
 /// Whether some dialect is served at this path.
 pub fn serves(path: &str) -> bool {
+    if matches!(path.strip_suffix('/').unwrap_or(path), "/ws/chats") {
+        return true;
+    }
     let segment = path
         .strip_prefix("/ws/chat/")
         .map(|rest| rest.strip_suffix('/').unwrap_or(rest));

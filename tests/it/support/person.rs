@@ -342,6 +342,19 @@ impl Person {
         self.enters(self.handshake(chat)).await
     }
 
+    /// A phone that hears all chats.
+    pub(crate) async fn follows(&self) -> Phone {
+        self.follows_at("/ws/chats/").await
+    }
+
+    /// The same with a query.
+    pub(crate) async fn follows_at(&self, target: &str) -> Phone {
+        match self.enters(self.handshake_at(target)).await {
+            Ok(phone) => phone,
+            Err(close) => panic!("{} was not let in at {target}: {close:?}", self.name),
+        }
+    }
+
     /// A phone that continues where another one stopped: what it hears first is what it missed.
     pub(crate) async fn joins_since(&self, chat: &Chat, seq: i64) -> Phone {
         let handshake = self.handshake_at(&format!("/ws/chat/{chat}/?since={seq}"));

@@ -1,7 +1,7 @@
 //! A WebSocket client that speaks the chat dialect, and checks what it hears: numbered events come
 //! in order, once each, without a gap.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -107,6 +107,7 @@ impl Handshake {
             protocol: header(&response, "sec-websocket-protocol"),
             socket,
             seq: None,
+            chats: HashMap::new(),
             hello: Value::Null,
             log: Vec::new(),
             hears_presence: false,
@@ -142,6 +143,8 @@ pub(crate) struct Phone {
     socket: WebSocketStream<TcpStream>,
     /// The number of the last event heard; the next numbered one must follow it.
     seq: Option<i64>,
+    /// The same of each chat, where it hears many.
+    chats: HashMap<i64, i64>,
     log: Vec<Value>,
     hears_presence: bool,
 }
@@ -163,6 +166,11 @@ impl Phone {
         self.seq = Some(seq);
     }
 
+    /// Says from which number the replay of a chat that was asked for continues, where it hears many.
+    pub(crate) fn resumes_chat_from(&mut self, chat: i64, seq: i64) {
+        self.chats.insert(chat, seq);
+    }
+
     /// From now on it hears whatever comes, in any order: who floods asks for the same again and again.
     pub(crate) fn minds_no_order(&mut self) {
         self.seq = None;
@@ -179,6 +187,10 @@ impl Phone {
             Heard::Frame(hello) => {
                 assert_eq!(hello["type"], "connection_established", "{hello}");
                 self.seq = hello["seq"].as_i64();
+                for chat in hello["chats"].as_array().into_iter().flatten() {
+                    let number = |key: &str| chat[key].as_i64().expect("a number");
+                    self.chats.insert(number("id"), number("seq"));
+                }
                 self.hello = hello;
                 Ok(self)
             }
@@ -286,7 +298,24 @@ impl Phone {
         tokio::time::timeout(pause, self.next_whenever()).await.ok()
     }
 
+    /// The same in all chats at once: each chat's events come in their own order.
+    fn checks_order_of_chat(&mut self, frame: &Value, chat: i64) {
+        let Some(seq) = frame["seq"].as_i64() else {
+            return;
+        };
+        let is_event = !matches!(frame["type"].as_str(), Some("synced")) && frame["repeat"] != true;
+        let last = self.chats.get(&chat).copied();
+        if let Some(last) = last.filter(|_| is_event) {
+            let told = format!("{} heard {frame} after number {last}", self.name);
+            assert_eq!(seq, last + 1, "{told}: lost, repeated or out of order");
+        }
+        self.chats.insert(chat, seq);
+    }
+
     fn checks_order(&mut self, frame: &Value) {
+        if let Some(chat) = frame["chat_id"].as_i64().filter(|_| self.seq.is_none()) {
+            return self.checks_order_of_chat(frame, chat);
+        }
         let (Some(seq), Some(last)) = (frame["seq"].as_i64(), self.seq) else {
             return;
         };

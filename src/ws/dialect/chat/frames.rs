@@ -85,171 +85,212 @@ enum Answer<'a> {
     },
 }
 
-pub(super) fn connection_established(
-    chat: ChatId,
-    actor: &Actor,
-    seq: Seq,
-    unread_count: u64,
-) -> SharedFrame {
-    SharedFrame::json(&Answer::ConnectionEstablished {
-        message: "Successfully connected to chat",
-        chat_id: chat.0,
-        user_id: actor.id().0,
-        username: &actor.user.username,
-        seq: seq.0,
-        unread_count,
-    })
-}
-
-pub(super) fn presence(presence: &Presence) -> SharedFrame {
-    SharedFrame::json(&EventView::Presence(presence.into()))
-}
-
-pub(super) fn repeat(message: &Message) -> SharedFrame {
-    let client_id = message.client_id.as_deref();
-    SharedFrame::json(&Answer::Message {
-        seq: message.seq.0,
-        data: message.into(),
-        client_id,
-        repeat: true,
-    })
-}
-
-pub(super) fn messages(
-    count: Option<u64>,
-    next: Option<String>,
-    previous: Option<String>,
-    results: &[Arc<Message>],
-) -> SharedFrame {
-    let results = results
-        .iter()
-        .map(|message| MessageView::from(message.as_ref()))
-        .collect();
-    SharedFrame::json(&Answer::Messages {
-        data: PageView {
-            count,
-            next,
-            previous,
-            results,
-        },
-    })
-}
-
-pub(super) fn messages_read(actor: &Actor, mark: &Mark) -> SharedFrame {
-    SharedFrame::json(&Answer::MessagesRead {
-        user_id: actor.id().0,
-        username: &actor.user.username,
-        last_read_message_id: mark.last_read_message.map(|id| id.0),
-        last_read_seq: mark.last_read_seq.0,
-    })
-}
-
-pub(super) fn synced(replayed: &Replayed) -> SharedFrame {
-    let Replayed {
-        since,
-        seq,
-        has_more,
-        reset,
-    } = *replayed;
-    SharedFrame::json(&Answer::Synced {
-        since: since.0,
-        seq: seq.0,
-        has_more,
-        reset,
-    })
-}
-
-pub(super) fn authenticated(expires_at: Time) -> SharedFrame {
-    SharedFrame::json(&Answer::Authenticated {
-        expires_at: Timestamp(expires_at),
-    })
-}
-
-pub(super) fn pong() -> SharedFrame {
-    SharedFrame::json(&Answer::Pong)
-}
-
-pub(super) fn error(
-    message: &str,
-    code: &str,
-    client_id: Option<&str>,
-    retry_after: Option<Duration>,
-) -> SharedFrame {
-    // Rounded up: who waits so long is let through.
-    let retry_after = retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64);
-    SharedFrame::json(&Answer::Error {
-        message,
-        code,
-        client_id,
-        retry_after,
-    })
-}
-
-pub(super) fn wrong(wrong: &Wrong) -> SharedFrame {
-    error(&wrong.text, wrong.code, wrong.client_id.as_deref(), None)
-}
-
 const TOO_MANY_REQUESTS: &str = "Too many requests";
 
-/// Over the pace of frames, which is a second's.
-pub(super) fn too_many_requests(client_id: Option<&str>) -> SharedFrame {
-    error(
-        TOO_MANY_REQUESTS,
-        "rate_limited",
-        client_id,
-        Some(Duration::from_secs(1)),
-    )
+/// The frames to a connection: where it has many chats, each names its chat.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::ws::dialect) struct Frames {
+    pub(in crate::ws::dialect) chat: Option<ChatId>,
 }
 
-pub(super) fn too_many_requests_for(retry_after: Duration) -> SharedFrame {
-    error(TOO_MANY_REQUESTS, "rate_limited", None, Some(retry_after))
+/// A frame of one chat to a connection that has many.
+#[derive(Serialize)]
+struct OfChat<'a, T> {
+    #[serde(flatten)]
+    frame: &'a T,
+    chat_id: i64,
 }
 
-/// An error of the domain in this dialect's words.
-pub(super) fn failed(failed: &ChatError, client_id: Option<&str>) -> SharedFrame {
-    let (code, text, retry_after) = match failed {
-        ChatError::NotFound(thing) => ("not_found", format!("No such {thing}"), None),
-        ChatError::Forbidden(reason) => ("forbidden", format!("Not allowed: {reason}"), None),
-        ChatError::EmptyText => (
-            "empty_text",
-            "Message text cannot be empty".to_owned(),
-            None,
-        ),
-        ChatError::TextTooLong { max, .. } => (
-            "text_too_long",
-            format!("Message text cannot be longer than {max} characters"),
-            None,
-        ),
-        ChatError::NullCharacter => (
-            "invalid",
-            "Null characters are not allowed.".to_owned(),
-            None,
-        ),
-        ChatError::Invalid { reason, .. } => ("invalid", reason.clone(), None),
-        ChatError::TooManyMessages {
-            per_minute,
+impl Frames {
+    /// Of one chat among many.
+    pub(in crate::ws::dialect) fn of(chat: ChatId) -> Self {
+        Frames { chat: Some(chat) }
+    }
+
+    /// A frame as it is shown here.
+    pub(in crate::ws::dialect) fn frame(self, frame: &impl Serialize) -> SharedFrame {
+        match self.chat {
+            None => SharedFrame::json(frame),
+            Some(chat) => SharedFrame::json(&OfChat {
+                frame,
+                chat_id: chat.0,
+            }),
+        }
+    }
+
+    pub(in crate::ws::dialect) fn connection_established(
+        chat: ChatId,
+        actor: &Actor,
+        seq: Seq,
+        unread_count: u64,
+    ) -> SharedFrame {
+        SharedFrame::json(&Answer::ConnectionEstablished {
+            message: "Successfully connected to chat",
+            chat_id: chat.0,
+            user_id: actor.id().0,
+            username: &actor.user.username,
+            seq: seq.0,
+            unread_count,
+        })
+    }
+
+    pub(in crate::ws::dialect) fn presence(self, presence: &Presence) -> SharedFrame {
+        self.frame(&EventView::Presence(presence.into()))
+    }
+
+    pub(in crate::ws::dialect) fn repeat(self, message: &Message) -> SharedFrame {
+        let client_id = message.client_id.as_deref();
+        self.frame(&Answer::Message {
+            seq: message.seq.0,
+            data: message.into(),
+            client_id,
+            repeat: true,
+        })
+    }
+
+    pub(in crate::ws::dialect) fn messages(
+        self,
+        count: Option<u64>,
+        next: Option<String>,
+        previous: Option<String>,
+        results: &[Arc<Message>],
+    ) -> SharedFrame {
+        let results = results
+            .iter()
+            .map(|message| MessageView::from(message.as_ref()))
+            .collect();
+        self.frame(&Answer::Messages {
+            data: PageView {
+                count,
+                next,
+                previous,
+                results,
+            },
+        })
+    }
+
+    pub(in crate::ws::dialect) fn messages_read(self, actor: &Actor, mark: &Mark) -> SharedFrame {
+        self.frame(&Answer::MessagesRead {
+            user_id: actor.id().0,
+            username: &actor.user.username,
+            last_read_message_id: mark.last_read_message.map(|id| id.0),
+            last_read_seq: mark.last_read_seq.0,
+        })
+    }
+
+    pub(in crate::ws::dialect) fn synced(self, replayed: &Replayed) -> SharedFrame {
+        let Replayed {
+            since,
+            seq,
+            has_more,
+            reset,
+        } = *replayed;
+        self.frame(&Answer::Synced {
+            since: since.0,
+            seq: seq.0,
+            has_more,
+            reset,
+        })
+    }
+
+    pub(in crate::ws::dialect) fn authenticated(self, expires_at: Time) -> SharedFrame {
+        self.frame(&Answer::Authenticated {
+            expires_at: Timestamp(expires_at),
+        })
+    }
+
+    pub(in crate::ws::dialect) fn pong(self) -> SharedFrame {
+        self.frame(&Answer::Pong)
+    }
+
+    pub(in crate::ws::dialect) fn error(
+        self,
+        message: &str,
+        code: &str,
+        client_id: Option<&str>,
+        retry_after: Option<Duration>,
+    ) -> SharedFrame {
+        // Rounded up: who waits so long is let through.
+        let retry_after = retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64);
+        self.frame(&Answer::Error {
+            message,
+            code,
+            client_id,
             retry_after,
-        } => (
+        })
+    }
+
+    pub(in crate::ws::dialect) fn wrong(self, wrong: &Wrong) -> SharedFrame {
+        self.error(&wrong.text, wrong.code, wrong.client_id.as_deref(), None)
+    }
+
+    /// Over the pace of frames, which is a second's.
+    pub(in crate::ws::dialect) fn too_many_requests(self, client_id: Option<&str>) -> SharedFrame {
+        self.error(
+            TOO_MANY_REQUESTS,
             "rate_limited",
-            format!("Too many messages: at most {per_minute} per minute"),
-            Some(*retry_after),
-        ),
-        ChatError::TooManyRequests { retry_after } => (
-            "rate_limited",
-            TOO_MANY_REQUESTS.to_owned(),
-            Some(*retry_after),
-        ),
-        ChatError::Unavailable => (
-            "unavailable",
-            "Service temporarily unavailable".to_owned(),
-            None,
-        ),
-        ChatError::Store(cause) if cause.is_away() => (
-            "unavailable",
-            "Service temporarily unavailable".to_owned(),
-            None,
-        ),
-        ChatError::Store(_) => ("internal", "Internal server error".to_owned(), None),
-    };
-    error(&text, code, client_id, retry_after)
+            client_id,
+            Some(Duration::from_secs(1)),
+        )
+    }
+
+    pub(in crate::ws::dialect) fn too_many_requests_for(
+        self,
+        retry_after: Duration,
+    ) -> SharedFrame {
+        self.error(TOO_MANY_REQUESTS, "rate_limited", None, Some(retry_after))
+    }
+
+    /// An error of the domain in this dialect's words.
+    pub(in crate::ws::dialect) fn failed(
+        self,
+        failed: &ChatError,
+        client_id: Option<&str>,
+    ) -> SharedFrame {
+        let (code, text, retry_after) = match failed {
+            ChatError::NotFound(thing) => ("not_found", format!("No such {thing}"), None),
+            ChatError::Forbidden(reason) => ("forbidden", format!("Not allowed: {reason}"), None),
+            ChatError::EmptyText => (
+                "empty_text",
+                "Message text cannot be empty".to_owned(),
+                None,
+            ),
+            ChatError::TextTooLong { max, .. } => (
+                "text_too_long",
+                format!("Message text cannot be longer than {max} characters"),
+                None,
+            ),
+            ChatError::NullCharacter => (
+                "invalid",
+                "Null characters are not allowed.".to_owned(),
+                None,
+            ),
+            ChatError::Invalid { reason, .. } => ("invalid", reason.clone(), None),
+            ChatError::TooManyMessages {
+                per_minute,
+                retry_after,
+            } => (
+                "rate_limited",
+                format!("Too many messages: at most {per_minute} per minute"),
+                Some(*retry_after),
+            ),
+            ChatError::TooManyRequests { retry_after } => (
+                "rate_limited",
+                TOO_MANY_REQUESTS.to_owned(),
+                Some(*retry_after),
+            ),
+            ChatError::Unavailable => (
+                "unavailable",
+                "Service temporarily unavailable".to_owned(),
+                None,
+            ),
+            ChatError::Store(cause) if cause.is_away() => (
+                "unavailable",
+                "Service temporarily unavailable".to_owned(),
+                None,
+            ),
+            ChatError::Store(_) => ("internal", "Internal server error".to_owned(), None),
+        };
+        self.error(&text, code, client_id, retry_after)
+    }
 }

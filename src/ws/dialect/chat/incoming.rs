@@ -26,7 +26,7 @@ const TYPE_CHARS_SHOWN: usize = 100;
 
 /// What a client wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Incoming {
+pub(in crate::ws::dialect) enum Incoming {
     Message {
         text: String,
         client_id: Option<String>,
@@ -61,21 +61,31 @@ pub(super) enum Incoming {
 
 /// A frame that says nothing that could be done.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) text: String,
-    pub(super) code: &'static str,
+pub(in crate::ws::dialect) struct Wrong {
+    pub(in crate::ws::dialect) text: String,
+    pub(in crate::ws::dialect) code: &'static str,
     /// The frame's own, where it had one.
-    pub(super) client_id: Option<String>,
+    pub(in crate::ws::dialect) client_id: Option<String>,
+}
+
+/// A frame's fields.
+pub(in crate::ws::dialect) fn fields(frame: &str) -> Result<Map<String, Value>, Wrong> {
+    // serde_json refuses nesting beyond 128, lone surrogates and trailing text by itself.
+    match serde_json::from_str(frame) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        _ => Err(wrong("Invalid JSON format", "invalid_json")),
+    }
 }
 
 impl Incoming {
     pub(super) fn parse(frame: &str) -> Result<Incoming, Wrong> {
-        // serde_json refuses nesting beyond 128, lone surrogates and trailing text by itself.
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(frame) else {
-            return Err(wrong("Invalid JSON format", "invalid_json"));
-        };
-        Self::of(&mut fields).map_err(|wrong| Wrong {
-            client_id: string(&mut fields, "client_id"),
+        Self::read(&mut fields(frame)?)
+    }
+
+    /// What these fields want.
+    pub(in crate::ws::dialect) fn read(fields: &mut Map<String, Value>) -> Result<Incoming, Wrong> {
+        Self::of(fields).map_err(|wrong| Wrong {
+            client_id: string(fields, "client_id"),
             ..wrong
         })
     }
@@ -184,7 +194,7 @@ fn wrong(text: &str, code: &'static str) -> Wrong {
     }
 }
 
-fn invalid(text: &str) -> Wrong {
+pub(in crate::ws::dialect) fn invalid(text: &str) -> Wrong {
     wrong(text, "invalid")
 }
 
@@ -213,7 +223,10 @@ fn id(fields: &Map<String, Value>, name: &str) -> Result<Option<MessageId>, Wron
     Ok(number(fields, name)?.map(MessageId))
 }
 
-fn number(fields: &Map<String, Value>, name: &str) -> Result<Option<i64>, Wrong> {
+pub(in crate::ws::dialect) fn number(
+    fields: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<i64>, Wrong> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
