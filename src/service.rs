@@ -344,6 +344,7 @@ fn front(
             domain: domain.clone(),
             hubs,
             singles: Singles::new(rule),
+            rpc_deadline: settings.connections.rpc_deadline,
         }),
         registry: registry.clone(),
         limits: SocketLimits {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::store::StoreError;
+use crate::{
+    chat::account_names::{EMAIL_TAKEN, USERNAME_TAKEN},
+    store::StoreError,
+};
 
 /// Why an operation was not carried out.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,6 +88,12 @@ impl std::fmt::Display for Thing {
 }
 
 impl ChatError {
+    /// Whether it says that somebody else has this name or address.
+    pub fn is_taken(&self) -> bool {
+        let is_told = |reason: &str| [USERNAME_TAKEN, EMAIL_TAKEN].contains(&reason);
+        matches!(self, ChatError::Invalid { reason, .. } if is_told(reason))
+    }
+
     /// A field's value that can't be, with a sentence for people.
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         ChatError::Invalid {

@@ -199,6 +199,37 @@ impl History {
         })
     }
 
+    /// The newest messages, or with `from` the first ones from that id on; oldest first, without those deleted.
+    pub async fn stretch(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        from: Option<MessageId>,
+        limit: u64,
+    ) -> Result<Vec<Arc<Message>>, ChatError> {
+        let mut rows = match from {
+            None => {
+                let asked = PageAsked {
+                    place: None,
+                    skipped: 0,
+                    limit,
+                };
+                let mut rows = self.core.page(actor, chat, asked).await?.messages;
+                rows.reverse();
+                rows
+            }
+            Some(from) => {
+                let standing = self.core.standing(actor, chat).await?;
+                let store = &self.core.store;
+                let before = store.number_before(chat, from).await?;
+                let above = before.max(standing.visible_above());
+                store.messages_since(chat, above, limit).await?
+            }
+        };
+        rows.retain(|row| !row.is_deleted);
+        self.messages(rows).await
+    }
+
     /// What happened after `since`, oldest first, without asking who wants to know: for hubs, which repair gaps.
     /// Ends before the first number that isn't there.
     pub async fn events(

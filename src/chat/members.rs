@@ -1,11 +1,11 @@
 //! Who belongs to a chat, and with which role.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use entity::{ChangeKind, ChatId, ChatKind, Role, Seq, Time, UserId, member};
 
 use crate::chat::{
-    Actor, ChatError, Profile, Thing, What,
+    Actor, ChatError, ChatListed, Profile, Thing, What,
     core::Core,
     writer::{By, Change, Operation, Turn},
 };
@@ -58,6 +58,20 @@ impl Members {
             .into_iter()
             .filter_map(|row| Some(of(&row, people.get(&row.user_id)?.clone())));
         Ok((members.collect(), count))
+    }
+
+    /// The first members of chats that the caller has found, at most so many of each.
+    pub async fn first_of(
+        &self,
+        chats: &[ChatListed],
+        limit: u64,
+    ) -> Result<HashMap<ChatId, Vec<UserId>>, ChatError> {
+        let chats: Vec<ChatId> = chats.iter().map(|chat| chat.head.id).collect();
+        let mut members: HashMap<ChatId, Vec<UserId>> = HashMap::new();
+        for (chat, user) in self.core.store.first_members_of(&chats, limit).await? {
+            members.entry(chat).or_default().push(user);
+        }
+        Ok(members)
     }
 
     /// One member.

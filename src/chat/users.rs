@@ -245,6 +245,13 @@ impl Users {
         Ok(Account::of(row, presence))
     }
 
+    /// The user of exactly this name: whoever knows it may talk to them.
+    pub async fn named(&self, username: &str) -> Result<UserId, ChatError> {
+        let row = self.core.store.find_user_by_name(username).await?;
+        let row = row.filter(|row| !is_deleted(row));
+        Ok(row.ok_or(ChatError::NotFound(Thing::User))?.id)
+    }
+
     /// Changes one's own account. Field errors are `ChatError::Invalid`, all of them at once.
     pub async fn update(&self, actor: &Actor, patch: UserPatch) -> Result<Account, Vec<ChatError>> {
         let Changed { row, .. } = self.accounts.rename(actor.id(), patch).await?;

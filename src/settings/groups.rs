@@ -181,6 +181,9 @@ pub struct Connections {
     /// Time for a request's headers, and so for a handshake, to come in
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::lifetime)]
     pub signin_deadline: Duration,
+    /// Time for an rpc connection to show its first good token
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = units::lifetime)]
+    pub rpc_deadline: Duration,
     /// Size of a message on a socket, 1KiB to 16MiB
     #[arg(long, value_name = "SIZE", default_value = "64KiB")]
     #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 16 << 20))]

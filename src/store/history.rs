@@ -1,9 +1,12 @@
 //! Reading what was said and what happened: single messages, changes after a number, readers.
 
 use entity::{ChatId, MessageId, Seq, UserId, change, member, message};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::{Store, Stored, sql::with_rows};
+use super::{
+    Store, Stored,
+    sql::{statement, with_rows},
+};
 
 impl Store {
     /// One message of a chat.
@@ -26,6 +29,26 @@ impl Store {
             .order_by_desc(message::Column::Seq)
             .limit(1);
         Ok(id.into_tuple().one(self.read()).await?)
+    }
+
+    /// The number below which all messages of a chat have ids below `id`, whether or not it has a message of that id.
+    pub async fn number_before(&self, chat: ChatId, id: MessageId) -> Stored<Seq> {
+        // Within a chat ids rise with the numbers, but no index has them together: looked for by halving, so that the
+        // length of the chat doesn't matter.
+        let is_before = "coalesce((SELECT x.id FROM message x WHERE x.chat_id = ?1 AND x.seq <= (low + high + 1) / 2 \
+                         ORDER BY x.seq DESC LIMIT 1), 0) < ?2";
+        let sql = format!(
+            "WITH RECURSIVE place(low, high) AS (SELECT 0, c.last_seq FROM chat c WHERE c.id = ?1 UNION ALL \
+             SELECT CASE WHEN {is_before} THEN (low + high + 1) / 2 ELSE low END, \
+             CASE WHEN {is_before} THEN high ELSE (low + high + 1) / 2 - 1 END FROM place WHERE low < high) \
+             SELECT low AS seq FROM place WHERE low = high LIMIT 1"
+        );
+        let values = [chat.into(), id.into()];
+        let row = self
+            .read()
+            .query_one_raw(statement(self.read(), &sql, values))
+            .await?;
+        row.map_or(Ok(Seq(0)), |row| Ok(row.try_get("", "seq")?))
     }
 
     /// Changes with numbers above `since`, oldest first.
@@ -58,7 +81,6 @@ impl Store {
 
     /// How many of others' messages above a number aren't deleted, counted to 1000.
     pub async fn count_unread(&self, chat: ChatId, user: UserId, above: Seq) -> Stored<u64> {
-        use sea_orm::ConnectionTrait;
         let sql = "SELECT count(*) AS n FROM (SELECT 1 FROM message WHERE chat_id = ? AND seq > ? \
                    AND sender_id <> ? AND NOT is_deleted LIMIT 1000)";
         let values = [chat.into(), above.into(), user.into()];

@@ -3,11 +3,12 @@
 use entity::{ChatId, Role, Seq, Time, UserId, block, chat, member};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
-use super::{Batch, Store, Stored};
+use super::{Batch, Store, Stored, sql::with_rows};
 
 /// What a member hid from themselves.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,23 @@ impl Store {
             .limit(limit)
             .offset(offset);
         Ok((page.all(self.read()).await?, count))
+    }
+
+    /// The first members of several chats by id, without the barred, at most so many of each.
+    pub async fn first_members_of(
+        &self,
+        chats: &[ChatId],
+        limit: u64,
+    ) -> Stored<Vec<(ChatId, UserId)>> {
+        // By the primary key: of a room of thousands no more than these are looked at.
+        let sql = "SELECT j.value AS chat_id, m.user_id FROM json_each(?) j JOIN member m ON m.chat_id = j.value \
+                   AND m.user_id IN (SELECT o.user_id FROM member o WHERE o.chat_id = j.value AND o.role <> 'banned' \
+                   ORDER BY o.user_id LIMIT ?) ORDER BY j.value, m.user_id";
+        let statement = with_rows(self.read(), sql, &chats, [limit.into()])?;
+        let rows = self.read().query_all_raw(statement).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("", "chat_id")?, row.try_get("", "user_id")?)))
+            .collect()
     }
 
     /// One membership.

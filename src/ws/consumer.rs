@@ -6,7 +6,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use entity::{ChatId, UserId};
+use entity::{ChatId, SessionId, UserId};
 use tracing::debug;
 
 use super::{
@@ -186,6 +186,21 @@ impl<W: World> Connection<W> {
     /// Whose connection it is, once somebody has signed in.
     pub fn user(&self) -> Option<UserId> {
         self.entry.user()
+    }
+
+    /// By which session, where it has one.
+    pub fn session(&self) -> Option<SessionId> {
+        self.entry.session()
+    }
+
+    /// Nobody is signed in here any more: for dialects whose connections outlive a sign-in.
+    pub fn sign_out(&self) {
+        self.registry().forget_actor(&self.entry);
+    }
+
+    /// From its next frame on the client may send such large ones.
+    pub fn takes_frames_of(&self, bytes_max: usize) {
+        self.entry.raise_frame_bytes_max(bytes_max);
     }
 
     /// Without a sign-in by then the connection ends.

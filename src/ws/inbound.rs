@@ -59,6 +59,13 @@ impl Inbound {
                 .max_frame_size(Some(bytes_max));
             Box::new(WebSocketContext::new(Role::Server, Some(config)))
         });
+        // Whoever has signed in since this parser was made may send larger ones.
+        if parser.get_config().max_message_size != Some(bytes_max) {
+            parser.set_config(|config| {
+                config.max_message_size = Some(bytes_max);
+                config.max_frame_size = Some(bytes_max);
+            });
+        }
         let mut source = Source {
             ahead: &self.ahead,
             parsed: &mut self.parsed,

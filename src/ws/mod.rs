@@ -107,7 +107,11 @@ impl<C: Consumer> SocketEndpoint<C> {
                 detail,
             ));
         };
-        let Some(registration) = self.sockets.registry.register(C::SIGNED_OUT) else {
+        let Some(registration) = self
+            .sockets
+            .registry
+            .register(C::SIGNED_OUT, self.sockets.limits.frame_bytes_max)
+        else {
             let detail = "The service restarts.";
             let mut refusal = signin::refusal(request, StatusCode::SERVICE_UNAVAILABLE, detail);
             let retry_after = header::HeaderValue::from_static("5");
@@ -119,8 +123,7 @@ impl<C: Consumer> SocketEndpoint<C> {
         let sockets = self.sockets.clone();
         slot.fill(move |stream, ahead| {
             let work = Work::<C>::connect(sockets.clone(), registration.entry().clone(), handshake);
-            let bytes_max = sockets.limits.frame_bytes_max;
-            tokio::spawn(Socket::new(stream, &ahead, registration, bytes_max, work));
+            tokio::spawn(Socket::new(stream, &ahead, registration, work));
         });
         Ok(accepted)
     }

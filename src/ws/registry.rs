@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::UserId;
+use entity::{SessionId, UserId};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,8 @@ pub(super) struct Entry {
     /// What its dialect says when a sign-in ends.
     signed_out: Close,
     actor: Mutex<Option<Actor>>,
+    /// The size that a message of the client's may have.
+    frame_bytes_max: AtomicUsize,
 }
 
 /// A connection's place in the registry; given up when dropped.
@@ -187,7 +189,11 @@ impl Registry {
     }
 
     /// A place for a new connection; none while draining.
-    pub(super) fn register(self: &Arc<Self>, signed_out: Close) -> Option<Registration> {
+    pub(super) fn register(
+        self: &Arc<Self>,
+        signed_out: Close,
+        frame_bytes_max: usize,
+    ) -> Option<Registration> {
         if self.is_draining.load(Relaxed) {
             return None;
         }
@@ -199,6 +205,7 @@ impl Registry {
             started: Instant::now(),
             signed_out,
             actor: Mutex::new(None),
+            frame_bytes_max: AtomicUsize::new(frame_bytes_max),
         });
         self.count.fetch_add(1, Relaxed);
         self.shard_of(id).lock().insert(id, entry.clone());
@@ -262,6 +269,20 @@ impl Entry {
     pub(super) fn user(&self) -> Option<UserId> {
         self.actor.lock().as_ref().map(Actor::id)
     }
+
+    /// By which session.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        self.actor.lock().as_ref()?.session.clone()
+    }
+
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max.load(Relaxed)
+    }
+
+    /// It never falls: what was let in once may be on its way.
+    pub(super) fn raise_frame_bytes_max(&self, bytes: usize) {
+        self.frame_bytes_max.fetch_max(bytes, Relaxed);
+    }
 }
 
 impl Registration {
@@ -301,7 +322,8 @@ impl Registry {
         Ok(())
     }
 
-    fn forget_actor(&self, entry: &Arc<Entry>) {
+    /// Nobody is signed in on this connection any more.
+    pub(super) fn forget_actor(&self, entry: &Arc<Entry>) {
         let Some(actor) = entry.actor.lock().take() else {
             return;
         };

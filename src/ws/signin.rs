@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::close;
 use crate::{
-    chat::AuthError,
+    chat::{AuthError, OpaqueKind},
     hub::Close,
     origin::{AllowedOrigins, Approach, TrustedProxies},
     urlencoded,
@@ -34,6 +34,18 @@ pub enum Credential {
     Token(String),
     /// A one-time ticket, made for a URL.
     Ticket(String),
+    /// The opaque token of a dialect whose clients sign in by frame.
+    Opaque(OpaqueKind, String),
+}
+
+impl Credential {
+    /// A token that came in a frame: access tokens have two dots, opaque ones have one.
+    pub fn shown(kind: OpaqueKind, token: &str) -> Self {
+        match token.matches('.').count() {
+            2 => Self::Token(token.to_owned()),
+            _ => Self::Opaque(kind, token.to_owned()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credential {
@@ -41,6 +53,7 @@ impl std::fmt::Debug for Credential {
         f.write_str(match self {
             Self::Token(_) => "Token(..)",
             Self::Ticket(_) => "Ticket(..)",
+            Self::Opaque(..) => "Opaque(..)",
         })
     }
 }

@@ -37,8 +37,6 @@ pub(super) struct Socket<C: Consumer> {
     /// The peer has ended its half of the stream.
     is_at_end: bool,
     inbound: Inbound,
-    /// The size that a message may have.
-    bytes_max: usize,
     outbound: Outbound,
     /// Every answer is written: the next frame may be served.
     is_answered: bool,
@@ -77,7 +75,6 @@ impl<C: Consumer> Socket<C> {
         stream: Stream,
         ahead: &[u8],
         registration: Registration,
-        bytes_max: usize,
         work: Work<C>,
     ) -> Self {
         let mut inbound = Inbound::default();
@@ -86,7 +83,6 @@ impl<C: Consumer> Socket<C> {
             stream: Some(stream),
             is_at_end: false,
             inbound,
-            bytes_max,
             outbound: Outbound::default(),
             is_answered: true,
             line: Line::Open,
@@ -199,7 +195,10 @@ impl<C: Consumer> Socket<C> {
         if !self.is_answered || !matches!(self.line, Line::Open) {
             return false;
         }
-        match self.inbound.next(self.bytes_max) {
+        match self
+            .inbound
+            .next(self.registration.entry().frame_bytes_max())
+        {
             Ok(None) if self.is_at_end => self.gone(),
             Ok(None) => return false,
             Ok(Some(message)) => self.take_message(message),
@@ -259,7 +258,10 @@ impl<C: Consumer> Socket<C> {
         };
         let mut is_gone = self.is_at_end;
         while awaits == Awaits::ItsClose && !is_gone {
-            match self.inbound.next(self.bytes_max) {
+            match self
+                .inbound
+                .next(self.registration.entry().frame_bytes_max())
+            {
                 Ok(Some(message)) => is_gone = message.is_close(),
                 Ok(None) => break,
                 Err(_) => {

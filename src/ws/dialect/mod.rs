@@ -4,8 +4,9 @@
 
 mod chat;
 mod chats;
+mod rpc;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem::Route;
 
@@ -17,6 +18,7 @@ use crate::{
 
 pub use chat::{EVENTS, FRAMES};
 pub use chats::EVENTS as CHATS_EVENTS;
+pub use rpc::METHODS;
 
 /// What the dialects' consumers work on.
 pub struct World {
@@ -26,6 +28,8 @@ pub struct World {
     pub hubs: Arc<Hubs>,
     /// One connection per user and chat.
     pub singles: Arc<Singles>,
+    /// How long an rpc connection may wait for its first good token.
+    pub rpc_deadline: Duration,
 }
 
 impl super::World for World {
@@ -33,6 +37,9 @@ impl super::World for World {
         match credential {
             Credential::Token(token) => self.domain.sessions.authenticate(token).await,
             Credential::Ticket(ticket) => self.domain.sessions.redeem(ticket).await,
+            Credential::Opaque(kind, token) => {
+                self.domain.sessions.authenticate_opaque(*kind, token).await
+            }
         }
     }
 
@@ -60,6 +67,11 @@ const DIALECTS: &[Dialect] = &[
         encode: chats::encode,
         ends: Ends::Seat(chats::removed),
     },
+    Dialect {
+        name: rpc::Rpc::NAME,
+        encode: rpc::encode,
+        ends: Ends::Seat(rpc::end),
+    },
 ];
 
 /// A dialect as the hub knows it.
@@ -76,17 +88,24 @@ fn voice(name: &str) -> Option<Voice> {
 /// Where each dialect is served, with the slash at the end and without.
 pub fn routes(sockets: &Arc<Sockets<World>>) -> Route {
     let chat = || sockets.endpoint::<chat::Chat>();
+    let (chats, rpc) = (
+        || sockets.endpoint::<chats::Chats>(),
+        || sockets.endpoint::<rpc::Rpc>(),
+    );
     // Those first that begin alike: the router forgets a pattern whose path is parted for another one.
     Route::new()
-        .at("/ws/chats/", sockets.endpoint::<chats::Chats>())
-        .at("/ws/chats", sockets.endpoint::<chats::Chats>())
+        .at("/ws/chats/", chats())
+        .at("/ws/chats", chats())
+        .at("/ws/rpc/", rpc())
+        .at("/ws/rpc", rpc())
         .at("/ws/chat/:chat_id<\\d+>/", chat())
         .at("/ws/chat/:chat_id<\\d+>", chat())
 }
 
 /// Whether some dialect is served at this path.
 pub fn serves(path: &str) -> bool {
-    if matches!(path.strip_suffix('/').unwrap_or(path), "/ws/chats") {
+    let fixed = path.strip_suffix('/').unwrap_or(path);
+    if matches!(fixed, "/ws/chats" | "/ws/rpc") {
         return true;
     }
     let segment = path

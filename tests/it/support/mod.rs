@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod look_around;
 pub(crate) mod person;
 pub(crate) mod phone;
+pub(crate) mod rpc;
 pub(crate) mod server;
 pub(crate) mod tokens;
 
@@ -18,6 +19,7 @@ use std::{future::Future, time::Duration};
 pub(crate) use http::{Reply, Request};
 pub(crate) use person::{Chat, Message, Person};
 pub(crate) use phone::{Close, Handshake, Heard, Phone};
+pub(crate) use rpc::Caller;
 pub(crate) use server::Server;
 
 /// Only a failure waits this long.

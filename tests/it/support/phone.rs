@@ -292,6 +292,21 @@ impl Phone {
         }
     }
 
+    /// The next frame as it came, whatever it is written in.
+    pub(crate) async fn next_text(&mut self) -> String {
+        let what = format!("a text that {} hears", self.name);
+        within(&what, async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Ws::Text(text))) => return text.to_string(),
+                    Some(Ok(Ws::Ping(_) | Ws::Pong(_))) => {}
+                    other => panic!("{} heard {other:?}", self.name),
+                }
+            }
+        })
+        .await
+    }
+
     /// The next frame or the end; none where nothing came for so long. For whoever reads on until
     /// there is no more, and asks elsewhere whether that is so.
     pub(crate) async fn next_unless_silent(&mut self, pause: Duration) -> Option<Heard> {
