@@ -20,7 +20,9 @@ use crate::{
     origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
     rest::{self, Check, Edge},
     server::{Server, ServerLimits},
-    settings::{ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife, UserDirectory},
+    settings::{
+        self, ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife, UserDirectory,
+    },
     store::{Commit, Store, StoreError, StoreOptions},
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
@@ -374,8 +376,17 @@ fn front(
         body_bytes_max: settings.connections.body_bytes,
         checks: vec![database],
     });
+    let root = settings
+        .connections
+        .root_dialect
+        .map(|dialect| match dialect {
+            settings::RootDialect::Chats => dialect::RootDialect::Chats,
+        settings::RootDialect::Lobby => dialect::RootDialect::Lobby,
+        settings::RootDialect::Rpc => dialect::RootDialect::Rpc,
+        });
     Front {
-        sockets: dialect::routes(&sockets),
+        sockets: dialect::routes(&sockets, root),
+        root,
         rest,
     }
 }
@@ -383,6 +394,7 @@ fn front(
 /// Sockets where a dialect is served, REST everywhere else.
 struct Front<R> {
     sockets: Route,
+    root: Option<dialect::RootDialect>,
     rest: R,
 }
 
@@ -390,7 +402,7 @@ impl<R: Endpoint<Output = Response>> Endpoint for Front<R> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        if dialect::serves(request.uri().path()) {
+        if dialect::serves(&request, self.root) {
             return self.sockets.call(request).await;
         }
         self.rest.call(request).await

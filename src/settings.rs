@@ -15,7 +15,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use groups::{Accounts, Connections, Limits, Listening, Logging, Passwords, Storage, Tokens};
 pub use kinds::{
-    Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, Secret, SocketLife, UserDirectory,
+    Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, RootDialect, Secret, SocketLife,
+    UserDirectory,
 };
 
 /// All settings, in the groups that the help shows.

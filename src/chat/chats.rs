@@ -249,16 +249,35 @@ impl Chats {
 
     async fn create_room(&self, actor: &Actor, new: NewChat) -> Result<ChatId, ChatError> {
         let name = RoomName::parse(new.name.as_deref())?;
+        let chat = self
+            .make_room(actor, &name, new.is_private, new.members)
+            .await?;
+        chat.ok_or_else(room_exists)
+    }
+
+    /// Makes a room, unless its name is taken.
+    pub(super) async fn make_room(
+        &self,
+        actor: &Actor,
+        name: &RoomName,
+        is_private: bool,
+        members: Vec<UserId>,
+    ) -> Result<Option<ChatId>, ChatError> {
         let slot = self.core.rooms.take(&actor.id());
         let slot = slot.map_err(|retry_after| ChatError::TooManyRequests { retry_after })?;
         let mut row = new_row(ChatKind::Room, actor.id());
         row.name = Some(name.name().to_owned());
         row.room = Some((name.name().to_owned(), name.key().to_owned()));
-        row.is_private = new.is_private;
-        row.members = self.first_members(actor, new.members).await?;
-        let chat = self.make(row).await.map_err(taken_room_name)?;
-        slot.keep();
-        Ok(chat)
+        row.is_private = is_private;
+        row.members = self.first_members(actor, members).await?;
+        match self.make(row).await {
+            Ok(chat) => {
+                slot.keep();
+                Ok(Some(chat))
+            }
+            Err(StoreError::Duplicate(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Makes a chat, and tells the connections of its members that hear all their chats. Where that is lost with its
@@ -322,7 +341,7 @@ impl Chats {
             })
             .await
         {
-            Err(ChatError::Store(error)) => return Err(taken_room_name(error)),
+            Err(ChatError::Store(StoreError::Duplicate(_))) => return Err(room_exists()),
             updated => updated?,
         }
         self.find(actor, chat).await
@@ -423,13 +442,8 @@ fn new_row(kind: ChatKind, created_by: UserId) -> NewChatRow {
     }
 }
 
-fn taken_room_name(error: StoreError) -> ChatError {
-    match error {
-        StoreError::Duplicate(_) => {
-            ChatError::invalid("name", "room with this name already exists.")
-        }
-        other => other.into(),
-    }
+fn room_exists() -> ChatError {
+    ChatError::invalid("name", "room with this name already exists.")
 }
 
 struct Update {
@@ -470,10 +484,7 @@ impl Operation for Update {
                     .room_key_is_taken(name.key(), self.chat)
                     .await?
                 {
-                    return Err(ChatError::invalid(
-                        "name",
-                        "room with this name already exists.",
-                    ));
+                    return Err(room_exists());
                 }
                 (Some(name.name().to_owned()), Some(name))
             }

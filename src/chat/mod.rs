@@ -23,6 +23,7 @@ mod people;
 mod reading;
 mod refresh;
 mod revoked;
+mod rooms;
 mod sessions;
 mod signin;
 mod standing;
@@ -45,6 +46,7 @@ pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Repl
 pub use limits::Limits;
 pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
+pub use names::RoomName;
 pub use opaque::{OpaqueKeys, OpaqueKind, OpaqueSession};
 pub use reading::{Mark, ReadPosition, Reading};
 pub use revoked::Revoked;

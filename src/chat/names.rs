@@ -28,13 +28,14 @@ impl GroupName {
 
 /// A room's name: as a group's, and it stands in a URL, so no `/`; all digits would be a chat's number there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RoomName {
+pub struct RoomName {
     name: String,
     key: String,
 }
 
 impl RoomName {
-    pub(crate) fn parse(raw: Option<&str>) -> Result<RoomName, ChatError> {
+    /// Checks a name as it was given, white space at its ends aside.
+    pub fn parse(raw: Option<&str>) -> Result<RoomName, ChatError> {
         let name = checked(raw)?;
         if name.contains('/') {
             return Err(ChatError::invalid("name", "A room's name has no \"/\"."));
@@ -46,12 +47,12 @@ impl RoomName {
     }
 
     /// As written.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// As compared.
-    pub(crate) fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         &self.key
     }
 }

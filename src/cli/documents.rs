@@ -65,24 +65,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_frames_are_those_that_the_dialect_reads_and_writes() {
-        let document = document();
-        let messages = document["components"]["messages"].as_mapping();
-        let told = |of: &str| {
-            let keys = messages.expect("messages").keys().filter_map(Value::as_str);
-            let names = keys.filter_map(|key| key.strip_prefix(of));
-            BTreeSet::from_iter(names.map(str::to_owned))
-        };
-        let known = |names: &[&str]| BTreeSet::from_iter(names.iter().map(ToString::to_string));
-        assert_eq!(told("client."), known(dialect::FRAMES));
-        assert_eq!(told("server."), known(dialect::EVENTS));
+    /// A message's channel, whether its client or the server sends it, and its name: `room.client.typing`. What is the
+    /// chat dialect's doesn't say so.
+    fn parts(key: &str) -> (&str, &str, &str) {
+        let parts: Vec<&str> = key.splitn(3, '.').collect();
+        match parts[..] {
+            [side @ ("client" | "server"), name] => ("chat", side, name),
+            [channel, side, name] => (channel, side, name),
+            _ => panic!("{key} is no frame's name"),
+        }
     }
 
-    /// The codes of the chat dialect: 4000 is for rooms by name.
-    fn close_codes() -> impl Iterator<Item = &'static close::Row> {
-        let table = close::TABLE.iter();
-        table.filter(|row| row.close != close::NO_SUCH_ROOM)
+    #[test]
+    fn the_frames_are_those_that_the_dialects_read_and_write() {
+        let document = document();
+        let messages = document["components"]["messages"].as_mapping();
+        let keys = messages.expect("messages").keys();
+        let keys: Vec<_> = keys.filter_map(Value::as_str).map(parts).collect();
+        let told = |channel: &str, side: &str| {
+            let names = keys.iter().filter(|key| (key.0, key.1) == (channel, side));
+            BTreeSet::from_iter(names.map(|key| key.2))
+        };
+        for dialect in dialect::DIALECTS {
+            let known = |names: &[&'static str]| BTreeSet::from_iter(names.iter().copied());
+            let name = dialect.name;
+            assert_eq!(told(name, "client"), known(dialect.frames), "{name}");
+            assert_eq!(told(name, "server"), known(dialect.events), "{name}");
+        }
+        for (channel, _, name) in &keys {
+            let mut known = dialect::DIALECTS.iter();
+            let is_known = known.any(|dialect| dialect.name == *channel);
+            assert!(is_known, "{channel} is no dialect: {name}");
+        }
     }
 
     #[test]
@@ -97,7 +111,7 @@ mod tests {
                 (row["code"].as_u64().unwrap_or_default(), texts)
             })
             .collect();
-        let known = close_codes().map(|row| {
+        let known = close::TABLE.iter().map(|row| {
             let comes_back = match row.comes_back {
                 close::Return::AfterRandomWait => "after-random-wait",
                 close::Return::OnceMended => "once-mended",
@@ -112,7 +126,7 @@ mod tests {
     #[test]
     fn the_readme_lists_the_close_codes() {
         let readme = include_str!("../../README.md");
-        for row in close_codes() {
+        for row in close::TABLE {
             let line = format!("| {} | {} |", row.close.code, row.meaning);
             assert!(readme.contains(&line), "README.md lacks {line}");
         }
@@ -150,9 +164,10 @@ mod tests {
             assert!(!examples.is_empty(), "{key}");
             for example in examples {
                 let payload = example["payload"].as_mapping().expect("an object");
-                let named = payload.get("type").and_then(Value::as_str);
-                assert_eq!(named, message["name"].as_str(), "{key}");
-                assert_eq!(named, key.split_once('.').map(|(_, name)| name), "{key}");
+                assert_eq!(message["name"].as_str(), Some(parts(key).2), "{key}");
+                if let Some(named) = payload.get("type").and_then(Value::as_str) {
+                    assert_eq!(named, parts(key).2, "{key}");
+                }
                 for required in &required {
                     assert!(payload.contains_key(*required), "{key}: {required}");
                 }
@@ -164,13 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_belongs_to_the_channel_and_to_an_operation() {
+    fn every_frame_belongs_to_its_channel_and_to_an_operation() {
         let document = document();
         let mut told = Vec::new();
         references(&document["operations"], &mut told);
         let messages = resolve(&document, "#/components/messages").and_then(Value::as_mapping);
         for key in messages.expect("messages").keys().filter_map(Value::as_str) {
-            let reference = format!("#/channels/chat/messages/{key}");
+            let channel = parts(key).0;
+            let reference = format!("#/channels/{channel}/messages/{key}");
             assert!(resolve(&document, &reference).is_some(), "{reference}");
             assert!(told.contains(&reference), "{reference}");
         }

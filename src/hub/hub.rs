@@ -7,14 +7,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use entity::{ChatId, Seq, Time, UserId};
+use chrono::Utc;
+use entity::{ChatId, Seq, UserId};
 use parking_lot::Mutex;
 
 use super::{
     Close, Queue, SharedFrame,
     delivery::{Seat, Telling},
     memory::{Membership, Memory},
-    presence::Roster,
+    presence::{Roster, Stay},
     seats::{Attention, Seats},
     typing::Typists,
     unread::{Tally, Unread},
@@ -249,50 +250,49 @@ impl Hub {
         self.state.lock().typists.tired(now)
     }
 
+    /// Who is in the chat, as far as lists name them, with somebody who is about to come.
+    pub fn presence_with(&self, user: &Arc<Profile>) -> Presence {
+        self.state.lock().roster.presence_with(user)
+    }
+
     /// A connection of a user came. What the chat was told of it, if anything.
     pub(super) fn enter(
         &self,
         user: &Arc<Profile>,
         connection: ConnectionId,
-    ) -> Option<Arc<ChatEvent>> {
+    ) -> (Stay, Option<Arc<ChatEvent>>) {
         let mut state = self.state.lock();
-        let is_news = state.roster.enter(user);
-        is_news.then(|| {
+        let (stay, is_news) = state.roster.enter(user);
+        let told = is_news.then(|| {
             let what = What::Entered(user.clone());
             state.tell_now(ChatEvent {
                 origin: Some(connection),
-                ..self.passing(user.id, what)
+                ..passing(self.chat, user.id, what)
             })
-        })
+        });
+        (stay, told)
     }
 
     /// A connection of a user went. What the chat was told of it, if anything.
     pub(super) fn go(
         &self,
         user: &Arc<Profile>,
+        stay: Stay,
         how: Departure,
-        at: Time,
     ) -> Option<Arc<ChatEvent>> {
         let mut state = self.state.lock();
-        let is_news = state.roster.leave(user.id);
-        is_news.then(|| {
-            let what = What::Left {
-                user: user.clone(),
-                how,
-                at,
-            };
-            state.tell_now(self.passing(user.id, what))
-        })
+        let is_news = state.roster.leave(user.id, stay);
+        is_news.then(|| state.tell_now(gone(self.chat, user, how)))
     }
 
     /// Answers a connection with who is here. Under the lock, so that no coming or going is told between.
     pub(super) fn show_presence(
         &self,
         queue: &Queue,
-        frame: impl FnOnce(&Presence) -> SharedFrame,
+        frame: impl FnOnce(&Presence) -> Option<SharedFrame>,
     ) -> Result<(), Close> {
         let state = self.state.lock();
-        queue.answer(frame(&state.roster.presence()))
+        frame(&state.roster.presence()).map_or(Ok(()), |frame| queue.answer(frame))
     }
 
     /// Tells of comings and goings that weren't told one by one, where that is due.
@@ -301,18 +301,7 @@ impl Hub {
         let Some(presence) = state.roster.due(now) else {
             return;
         };
-        state.tell_now(self.passing(NOBODY, What::Presence(presence)));
-    }
-
-    /// Something that takes no number.
-    pub(super) fn passing(&self, by: UserId, what: What) -> ChatEvent {
-        ChatEvent {
-            chat: self.chat,
-            seq: None,
-            by,
-            origin: None,
-            what,
-        }
+        state.tell_now(passing(self.chat, NOBODY, What::Presence(presence)));
     }
 
     /// Whether nobody repairs it yet; whoever is told so does.
@@ -411,6 +400,13 @@ impl State {
         }
         self.tell(event, burst);
         self.memory.push(event);
+        if let What::MemberLeft { user, .. } = &event.what
+            && self.roster.end(user.id)
+        {
+            // They are not there any more, whatever becomes of their connections.
+            let gone = Arc::new(gone(event.chat, user, Departure::Asked));
+            self.tell(&gone, burst);
+        }
     }
 
     /// Tells everybody who sits here something that takes no number.
@@ -428,4 +424,25 @@ impl State {
             burst.push(Telling::new(head.clone(), event.clone()));
         }
     }
+}
+
+/// Something that takes no number.
+pub(super) fn passing(chat: ChatId, by: UserId, what: What) -> ChatEvent {
+    ChatEvent {
+        chat,
+        seq: None,
+        by,
+        origin: None,
+        what,
+    }
+}
+
+/// A user isn't in the chat any more.
+fn gone(chat: ChatId, user: &Arc<Profile>, how: Departure) -> ChatEvent {
+    let what = What::Left {
+        user: user.clone(),
+        how,
+        at: Utc::now(),
+    };
+    passing(chat, user.id, what)
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{ChatId, Seq, Time};
+use entity::{ChatId, Seq};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::{
     Close, Ends, NOT_A_MEMBER, Queue, Seat, SharedFrame,
     follow::Followers,
-    hub::{Delivery, Hub, Next},
+    hub::{Delivery, Hub, Next, passing},
     memory::Membership,
     presence::Present,
     publish::LayerWork,
@@ -459,16 +459,10 @@ impl Hubs {
         };
         let event = Arc::new(ChatEvent {
             origin,
-            ..hub.passing(user.id, what)
+            ..passing(hub.chat(), user.id, what)
         });
         hub.deliver(std::slice::from_ref(&event));
         self.share_all(Some(event));
-    }
-
-    /// The database's clock.
-    pub(super) fn now(&self) -> Time {
-        self.domain()
-            .map_or(Time::UNIX_EPOCH, |domain| domain.now())
     }
 
     /// Hands events to the other nodes, where there are any.

@@ -26,7 +26,13 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 struct Somebody {
     user: Arc<Profile>,
     connections: u32,
+    /// Which of the stays in this chat it is.
+    stay: Stay,
 }
+
+/// The time between a user's coming and going. A connection of an earlier stay doesn't end a later one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stay(u64);
 
 /// The users who are in a chat.
 #[derive(Debug)]
@@ -39,6 +45,7 @@ pub(super) struct Roster {
     /// Somebody came or went whom nobody was told of.
     is_stale: bool,
     counted_at: Option<Instant>,
+    last_stay: Stay,
 }
 
 impl Roster {
@@ -50,38 +57,47 @@ impl Roster {
             is_counted: false,
             is_stale: false,
             counted_at: None,
+            last_stay: Stay::default(),
         }
     }
 
-    /// A connection of a user came. Whether the chat is to be told.
-    pub(super) fn enter(&mut self, user: &Arc<Profile>) -> bool {
+    /// A connection of a user came. Which stay it belongs to, and whether the chat is to be told.
+    pub(super) fn enter(&mut self, user: &Arc<Profile>) -> (Stay, bool) {
         match self.here.entry(user.id) {
             Entry::Occupied(known) => {
-                known.into_mut().connections += 1;
-                false
+                let somebody = known.into_mut();
+                somebody.connections += 1;
+                (somebody.stay, false)
             }
             Entry::Vacant(place) => {
+                self.last_stay.0 += 1;
                 place.insert(Somebody {
                     user: user.clone(),
                     connections: 1,
+                    stay: self.last_stay,
                 });
                 self.is_counted |= self.here.len() > self.named_max;
                 self.is_stale |= self.is_counted;
-                !self.is_counted
+                (self.last_stay, !self.is_counted)
             }
         }
     }
 
     /// A connection of a user went. Whether the chat is to be told.
-    pub(super) fn leave(&mut self, user: UserId) -> bool {
-        let Some(somebody) = self.here.get_mut(&user) else {
-            return false;
-        };
-        somebody.connections -= 1;
-        if somebody.connections > 0 {
+    pub(super) fn leave(&mut self, user: UserId, stay: Stay) -> bool {
+        match self.here.get_mut(&user) {
+            Some(somebody) if somebody.stay == stay => somebody.connections -= 1,
+            _ => return false,
+        }
+        let is_gone = self.here[&user].connections == 0;
+        is_gone && self.end(user)
+    }
+
+    /// A user's stay ends, however many connections there are. Whether the chat is to be told.
+    pub(super) fn end(&mut self, user: UserId) -> bool {
+        if self.here.swap_remove(&user).is_none() {
             return false;
         }
-        self.here.swap_remove(&user);
         if self.here.is_empty() {
             // An empty room holds no memory.
             self.here = IndexMap::new();
@@ -107,6 +123,19 @@ impl Roster {
             users: Some(named.map(|somebody| somebody.user.clone()).collect()),
             count: self.here.len(),
         }
+    }
+
+    /// The same with somebody who is about to come, and is named in any case.
+    pub(super) fn presence_with(&self, user: &Arc<Profile>) -> Presence {
+        let mut presence = self.presence();
+        if let Some(named) = &mut presence.users
+            && !named.iter().any(|known| known.id == user.id)
+        {
+            named.truncate(self.named_max.saturating_sub(1));
+            named.push(user.clone());
+            presence.count += usize::from(!self.here.contains_key(&user.id));
+        }
+        presence
     }
 
     /// What is to be told now of comings and goings that weren't told one by one. Where lists name everybody again, they
@@ -140,6 +169,7 @@ pub struct Present {
     user: Arc<Profile>,
     how: Departure,
     was_told: bool,
+    stay: Stay,
 }
 
 impl Hubs {
@@ -151,7 +181,7 @@ impl Hubs {
         user: &Arc<Profile>,
         connection: ConnectionId,
     ) -> Present {
-        let told = hub.enter(user, connection);
+        let (stay, told) = hub.enter(user, connection);
         let was_told = told.is_some();
         self.share_all(told);
         Present {
@@ -160,6 +190,7 @@ impl Hubs {
             user: user.clone(),
             how: Departure::Lost,
             was_told,
+            stay,
         }
     }
 }
@@ -174,7 +205,7 @@ impl Present {
     pub fn show(
         &self,
         queue: &Queue,
-        frame: impl FnOnce(&Presence) -> SharedFrame,
+        frame: impl FnOnce(&Presence) -> Option<SharedFrame>,
     ) -> Result<(), Close> {
         self.hub.show_presence(queue, frame)
     }
@@ -187,8 +218,7 @@ impl Present {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        let at = self.hubs.now();
-        let told = self.hub.go(&self.user, self.how, at);
+        let told = self.hub.go(&self.user, self.stay, self.how);
         self.hubs.share_all(told);
     }
 }
@@ -209,34 +239,64 @@ mod tests {
     #[test]
     fn a_user_comes_with_the_first_connection_and_goes_with_the_last() {
         let (mut roster, anna) = (Roster::new(200), user(1));
-        assert!(roster.enter(&anna));
-        assert!(!roster.enter(&anna));
-        assert!(!roster.leave(anna.id));
+        let (stay, is_told) = roster.enter(&anna);
+        assert!(is_told);
+        assert_eq!(roster.enter(&anna), (stay, false));
+        assert!(!roster.leave(anna.id, stay));
         assert_eq!(roster.presence().count, 1);
-        assert!(roster.leave(anna.id));
-        assert!(!roster.leave(anna.id), "gone already");
+        assert!(roster.leave(anna.id, stay));
+        assert!(!roster.leave(anna.id, stay), "gone already");
         assert_eq!(roster.presence().count, 0);
         assert_eq!(roster.due(Instant::now()), None);
+    }
+
+    #[test]
+    fn who_was_sent_away_and_came_again_stays_when_an_old_connection_ends() {
+        let (mut roster, anna) = (Roster::new(200), user(1));
+        let (before, _) = roster.enter(&anna);
+        assert!(roster.end(anna.id));
+        let (after, is_told) = roster.enter(&anna);
+        assert!(is_told);
+        assert!(!roster.leave(anna.id, before));
+        assert!(roster.leave(anna.id, after));
+    }
+
+    #[test]
+    fn who_is_about_to_come_is_named_in_any_case() {
+        let mut roster = Roster::new(2);
+        let named = |roster: &Roster, id| {
+            let Presence { users, count } = roster.presence_with(&user(id));
+            let ids = users.unwrap().into_iter().map(|user| user.id.0);
+            (ids.collect::<Vec<_>>(), count)
+        };
+        assert_eq!(named(&roster, 1), (vec![1], 1));
+        for id in 1..=3 {
+            roster.enter(&user(id));
+        }
+        assert_eq!(named(&roster, 1), (vec![1, 2], 3));
+        assert_eq!(named(&roster, 3), (vec![1, 3], 3));
+        assert_eq!(named(&roster, 4), (vec![1, 4], 4));
     }
 
     #[test]
     fn more_users_than_lists_name_are_counted_every_five_seconds_until_they_can_be_named_again() {
         let (mut roster, start) = (Roster::new(2), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
+        let comes = |roster: &mut Roster, id| roster.enter(&user(id)).1;
         let count = |count| Some(Presence { users: None, count });
-        assert!(roster.enter(&user(1)) && roster.enter(&user(2)));
+        assert!(comes(&mut roster, 1) && comes(&mut roster, 2));
         assert_eq!(roster.due(at(0)), None);
-        assert!(!roster.enter(&user(3)));
+        assert!(!comes(&mut roster, 3));
         assert_eq!(roster.presence().users.map(|users| users.len()), Some(2));
         assert_eq!(roster.due(at(0)), count(3));
         assert_eq!(roster.due(at(60)), None, "nothing changed");
-        assert!(!roster.enter(&user(4)));
+        assert!(!comes(&mut roster, 4));
         assert_eq!(roster.due(at(60)), count(4));
-        assert!(!roster.leave(UserId(4)));
+        assert!(!roster.end(UserId(4)));
         assert_eq!(roster.due(at(64)), None);
         assert_eq!(roster.due(at(65)), count(3));
-        assert!(!roster.leave(UserId(3)), "they were told a number only");
+        assert!(!roster.end(UserId(3)), "they were told a number only");
         assert_eq!(roster.due(at(70)), Some(roster.presence()));
-        assert!(roster.leave(UserId(2)));
+        assert!(roster.end(UserId(2)));
     }
 }

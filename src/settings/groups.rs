@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::{
     kinds::{
-        Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, Secret, SocketLife,
-        UserDirectory,
+        Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, RootDialect, Secret,
+        SocketLife, UserDirectory,
     },
     units,
 };
@@ -167,6 +167,9 @@ pub struct Limits {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
+    /// The dialect that is also served at /, /ws and /ws/ to requests that ask for a socket
+    #[arg(long, value_name = "DIALECT")]
+    pub root_dialect: Option<RootDialect>,
     /// A user's second socket to the same chat: takes the first one's place (replace), is closed
     /// itself (reject), or stays beside it (many)
     #[arg(long, value_name = "RULE", default_value = "replace")]

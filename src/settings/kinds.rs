@@ -132,6 +132,17 @@ pub enum ConnectionRule {
     Many,
 }
 
+/// The dialect that is also served at `/`, `/ws` and `/ws/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RootDialect {
+    /// All of the user's chats on one socket.
+    Chats,
+    /// Any number of rooms on one socket.
+    Lobby,
+    /// The whole account, by requests and answers.
+    Rpc,
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -110,6 +110,17 @@ impl Store {
         Ok(chat::Entity::find_by_id(chat).one(self.read()).await?)
     }
 
+    /// The room of this folded name, as a user stands to it.
+    pub async fn find_room(&self, room_key: &str, user: UserId) -> Stored<Option<EnterRow>> {
+        let sql = format!(
+            "SELECT c.*, {STANDING}, NULL AS unread FROM chat c LEFT JOIN member m ON m.chat_id = c.id \
+             AND m.user_id = ?1 WHERE c.room_key = ?2 AND NOT c.is_deleted"
+        );
+        let asked = statement(self.read(), &sql, [user.into(), room_key.into()]);
+        let row = self.read().query_one_raw(asked).await?;
+        row.as_ref().map(standing).transpose()
+    }
+
     /// The chat of two users.
     pub async fn find_chat_by_pair(&self, pair_key: &str) -> Stored<Option<chat::Model>> {
         Ok(chat::Entity::find()

@@ -24,6 +24,10 @@ pub const UNAVAILABLE: Close = Close::new(1013, "Service temporarily unavailable
 pub const NO_SUCH_ROOM: Close = Close::new(4000, "No such room");
 /// Not signed in, or not any more.
 pub const NOT_SIGNED_IN: Close = Close::new(4001, "Authentication required");
+/// A lobby without a token.
+pub const NO_TOKEN: Close = Close::new(4001, "Токен отсутствует");
+/// A lobby's token isn't good, or not any more.
+pub const BAD_TOKEN: Close = Close::new(4002, "Неверный токен");
 /// Not a member of the chat, or not any more.
 pub const NOT_A_MEMBER: Close = hub::NOT_A_MEMBER;
 /// No such chat.
@@ -74,7 +78,7 @@ const fn row(close: Close, comes_back: Return, meaning: &'static str) -> Row {
     }
 }
 
-/// Every code that a server sends. (A lobby says 4002 where the others say 4001.)
+/// Every code that a server sends. (In a lobby 4001 has a reason of its own.)
 pub const TABLE: &[Row] = {
     use Return::{AfterRandomWait, Never, OnceMended};
     &[
@@ -127,6 +131,11 @@ pub const TABLE: &[Row] = {
             NOT_SIGNED_IN,
             OnceMended,
             "No valid token, or the session has ended",
+        ),
+        row(
+            BAD_TOKEN,
+            OnceMended,
+            "A lobby's token is not valid, or its session has ended",
         ),
         row(
             NOT_A_MEMBER,

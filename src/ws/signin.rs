@@ -163,15 +163,18 @@ pub(super) fn shake(
     Ok((handshake, accepted.finish()))
 }
 
+/// Whether a request asks for a socket, rightly or not.
+pub(super) fn asks_for_socket(request: &Request) -> bool {
+    lists(request.headers(), header::UPGRADE, "websocket")
+}
+
 fn websocket_key(request: &Request) -> Result<String, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         let detail = "A WebSocket handshake is a GET request of HTTP/1.1.";
         return Err(refusal(request, StatusCode::BAD_REQUEST, detail));
     }
-    if !lists(headers, header::UPGRADE, "websocket")
-        || !lists(headers, header::CONNECTION, "upgrade")
-    {
+    if !asks_for_socket(request) || !lists(headers, header::CONNECTION, "upgrade") {
         let detail = "This address speaks WebSocket.";
         return Err(upgrade_required(request, detail));
     }
@@ -219,8 +222,8 @@ fn credential(
     bearer_header(headers)
         .or(offered)
         .map(token)
-        .or_else(|| last(query, "ticket").map(|ticket| Credential::Ticket(ticket.to_owned())))
-        .or_else(|| last(query, "token").map(token))
+        .or_else(|| filled(query, "ticket").map(|ticket| Credential::Ticket(ticket.to_owned())))
+        .or_else(|| filled(query, "token").map(token))
 }
 
 fn bearer_header(headers: &HeaderMap) -> Option<&str> {
@@ -291,6 +294,10 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
+}
+
+fn filled<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    last(pairs, name).filter(|value| !value.is_empty())
 }
 
 fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {

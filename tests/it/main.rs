@@ -28,6 +28,7 @@ mod rest_pages;
 mod rest_tokens;
 mod resuming;
 mod rfc6455;
+mod room;
 mod rpc;
 mod rpc_frames;
 mod rpc_pushes;

@@ -5,32 +5,45 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::DateTime;
 use entity::Seq;
 
-use super::reader::{CHAT, Reader, head, profile};
+use super::reader::{CHAT, Reader, head, left, profile};
 use crate::{
-    chat::{Departure, Presence},
-    hub::{Hub, SharedFrame},
+    chat::{Departure, Presence, Profile},
+    hub::{Hub, SharedFrame, presence::Stay},
 };
 
-fn list(presence: &Presence) -> SharedFrame {
+fn list(presence: &Presence) -> Option<SharedFrame> {
     let named = presence.users.as_ref().map_or(0, Vec::len);
-    SharedFrame::text(&format!("{named} of {}", presence.count))
+    Some(SharedFrame::text(&format!("{named} of {}", presence.count)))
+}
+
+/// Somebody's connection, and their stay in the chat by it.
+struct Guest {
+    reader: Reader,
+    user: Arc<Profile>,
+    stay: Stay,
+}
+
+impl Guest {
+    fn heard(&mut self) -> Vec<String> {
+        self.reader.heard()
+    }
 }
 
 /// Somebody whose connection sits in the chat, is told who is there, and makes them present.
-fn comes(hub: &Hub, connection: u64, user: i64) -> Reader {
+fn comes(hub: &Hub, connection: u64, user: i64) -> Guest {
     let reader = Reader::new(connection, user);
     hub.seat(&reader.seat, Seq(0), |_| None);
-    hub.enter(&profile(user), reader.seat.connection);
+    let user = profile(user);
+    let (stay, _) = hub.enter(&user, reader.seat.connection);
     hub.show_presence(&reader.seat.queue, list).unwrap();
-    reader
+    Guest { reader, user, stay }
 }
 
-fn goes(hub: &Hub, reader: &Reader, user: i64) {
-    hub.leave(reader.seat.connection);
-    hub.go(&profile(user), Departure::Lost, DateTime::UNIX_EPOCH);
+fn goes(hub: &Hub, guest: &Guest) {
+    hub.leave(guest.reader.seat.connection);
+    hub.go(&guest.user, guest.stay, Departure::Lost);
 }
 
 fn chat(named_max: usize) -> Hub {
@@ -46,10 +59,23 @@ fn those_who_come_and_go_are_told_once_however_many_connections_they_have() {
     assert_eq!(anna.heard(), ["1 of 1", "1 is here (own)"]);
     let boriss = [comes(&hub, 2, 2), comes(&hub, 3, 2)];
     assert_eq!(anna.heard(), ["2 is here"]);
-    goes(&hub, &boriss[0], 2);
+    goes(&hub, &boriss[0]);
     assert!(anna.heard().is_empty());
-    goes(&hub, &boriss[1], 2);
+    goes(&hub, &boriss[1]);
     assert_eq!(anna.heard(), ["2 is gone (Lost)"]);
+}
+
+#[test]
+fn who_leaves_the_chat_is_gone_from_it_with_all_connections() {
+    let hub = chat(200);
+    let (mut anna, boris) = (comes(&hub, 1, 1), comes(&hub, 2, 2));
+    comes(&hub, 3, 2);
+    anna.heard();
+    hub.deliver(&[left(1, 2)]);
+    assert_eq!(anna.heard(), ["1 left 2 (own)", "2 is gone (Asked)"]);
+    goes(&hub, &boris);
+    assert!(anna.heard().is_empty());
+    assert_eq!(hub.presence_with(&anna.user).count, 1);
 }
 
 #[test]
@@ -67,26 +93,26 @@ fn who_does_not_hear_presence_is_not_told() {
 fn five_thousand_who_come_back_within_ten_seconds_cost_a_few_frames_each() {
     const PEOPLE: usize = 5000;
     let (hub, start) = (chat(200), Instant::now());
-    let mut readers = Vec::with_capacity(PEOPLE);
+    let mut guests = Vec::with_capacity(PEOPLE);
     let mut frames = 0;
     for second in 1..=10 {
         for _ in 0..PEOPLE / 10 {
-            let number = readers.len() as i64 + 1;
-            readers.push(comes(&hub, number as u64, number));
+            let number = guests.len() as i64 + 1;
+            guests.push(comes(&hub, number as u64, number));
         }
         hub.tell_presence(start + Duration::from_secs(second));
-        frames += heard_by(&mut readers);
+        frames += heard_by(&mut guests);
     }
     // The last of them are counted with the next count.
     hub.tell_presence(start + Duration::from_secs(15));
-    let told = readers[0].heard();
+    let told = guests[0].heard();
     assert_eq!(told, ["5000 are here"]);
-    frames += told.len() + heard_by(&mut readers);
+    frames += told.len() + heard_by(&mut guests);
     println!("{PEOPLE} came back within 10 s: {frames} frames");
     assert!(frames >= PEOPLE, "each is given a list");
     assert!(frames < 10 * PEOPLE, "{frames} frames");
 }
 
-fn heard_by(readers: &mut [Reader]) -> usize {
-    readers.iter_mut().map(|reader| reader.heard().len()).sum()
+fn heard_by(guests: &mut [Guest]) -> usize {
+    guests.iter_mut().map(|guest| guest.heard().len()).sum()
 }

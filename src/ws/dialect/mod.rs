@@ -4,19 +4,22 @@
 
 mod chat;
 mod chats;
+mod lobby;
+mod room;
 mod rpc;
 
 use std::{sync::Arc, time::Duration};
 
-use poem::Route;
+use poem::{Endpoint, Request, Response, Result, Route};
 
-use super::{Consumer, Credential, Sockets, single::Singles};
+use super::{
+    Consumer, Credential, SocketEndpoint, Sockets, signin::asks_for_socket, single::Singles,
+};
 use crate::{
     chat::{Actor, AuthError, Domain},
     hub::{Encode, Ends, Hubs, Voice},
 };
 
-pub use chat::{EVENTS, FRAMES};
 pub use chats::EVENTS as CHATS_EVENTS;
 pub use rpc::METHODS;
 
@@ -33,7 +36,7 @@ pub struct World {
 }
 
 impl super::World for World {
-    async fn authenticate(&self, credential: &Credential) -> Result<Actor, AuthError> {
+    async fn authenticate(&self, credential: &Credential) -> std::result::Result<Actor, AuthError> {
         match credential {
             Credential::Token(token) => self.domain.sessions.authenticate(token).await,
             Credential::Ticket(ticket) => self.domain.sessions.redeem(ticket).await,
@@ -43,32 +46,58 @@ impl super::World for World {
         }
     }
 
-    async fn renew(&self, actor: &Actor) -> Result<Actor, AuthError> {
+    async fn renew(&self, actor: &Actor) -> std::result::Result<Actor, AuthError> {
         self.domain.sessions.renew(actor).await
     }
 }
 
 /// A dialect's line in the table.
-struct Dialect {
-    name: &'static str,
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// What it is called, also in the documents.
+    pub name: &'static str,
+    /// The frames that its clients send, as the documents list them.
+    pub frames: &'static [&'static str],
+    /// The frames that the server sends.
+    pub events: &'static [&'static str],
     encode: Encode,
     ends: Ends,
 }
 
 /// All dialects. Their places are their numbers, by which the hub keeps encodings.
-const DIALECTS: &[Dialect] = &[
+pub const DIALECTS: &[Dialect] = &[
     Dialect {
         name: chat::Chat::NAME,
+        frames: chat::FRAMES,
+        events: chat::EVENTS,
         encode: chat::encode,
         ends: Ends::Connection,
     },
     Dialect {
         name: chats::Chats::NAME,
+        frames: &[],
+        events: &[],
         encode: chats::encode,
         ends: Ends::Seat(chats::removed),
     },
     Dialect {
+        name: room::Room::NAME,
+        frames: room::FRAMES,
+        events: room::EVENTS,
+        encode: room::encode,
+        ends: Ends::Connection,
+    },
+    Dialect {
+        name: lobby::Lobby::NAME,
+        frames: lobby::FRAMES,
+        events: lobby::EVENTS,
+        encode: lobby::encode,
+        ends: Ends::Seat(lobby::sent_away),
+    },
+    Dialect {
         name: rpc::Rpc::NAME,
+        frames: &[],
+        events: &[],
         encode: rpc::encode,
         ends: Ends::Seat(rpc::end),
     },
@@ -85,33 +114,82 @@ fn voice(name: &str) -> Option<Voice> {
     })
 }
 
+/// The dialect that is served where no path names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootDialect {
+    /// All of the user's chats on one socket.
+    Chats,
+    /// Any number of rooms on one socket.
+    Lobby,
+    /// The whole account, by requests and answers.
+    Rpc,
+}
+
+/// Where the root dialect is served, to requests that ask for a socket.
+const ROOTS: [&str; 3] = ["/", "/ws", "/ws/"];
+
 /// Where each dialect is served, with the slash at the end and without.
-pub fn routes(sockets: &Arc<Sockets<World>>) -> Route {
-    let chat = || sockets.endpoint::<chat::Chat>();
-    let (chats, rpc) = (
-        || sockets.endpoint::<chats::Chats>(),
-        || sockets.endpoint::<rpc::Rpc>(),
-    );
+pub fn routes(sockets: &Arc<Sockets<World>>, root: Option<RootDialect>) -> Route {
+    let chat = || ByNumberOrName {
+        by_number: sockets.endpoint::<chat::Chat>(),
+        by_name: sockets.endpoint::<room::Room>(),
+    };
+    let chats = || sockets.endpoint::<chats::Chats>();
+    let room = || sockets.endpoint::<room::Room>();
+    let lobby = || sockets.endpoint::<lobby::Lobby>();
+    let rpc = || sockets.endpoint::<rpc::Rpc>();
     // Those first that begin alike: the router forgets a pattern whose path is parted for another one.
-    Route::new()
+    let routes = Route::new()
         .at("/ws/chats/", chats())
         .at("/ws/chats", chats())
         .at("/ws/rpc/", rpc())
         .at("/ws/rpc", rpc())
-        .at("/ws/chat/:chat_id<\\d+>/", chat())
-        .at("/ws/chat/:chat_id<\\d+>", chat())
+        .at("/ws/chat/:chat_id/", chat())
+        .at("/ws/chat/:chat_id", chat())
+        .at("/ws/room/:room_name/", room())
+        .at("/ws/room/:room_name", room())
+        .at("/ws/lobby/", lobby())
+        .at("/ws/lobby", lobby());
+    ROOTS.into_iter().fold(routes, |routes, path| match root {
+        Some(RootDialect::Chats) => routes.at(path, chats()),
+        Some(RootDialect::Lobby) => routes.at(path, lobby()),
+        Some(RootDialect::Rpc) => routes.at(path, rpc()),
+        None => routes,
+    })
 }
 
-/// Whether some dialect is served at this path.
-pub fn serves(path: &str) -> bool {
-    let fixed = path.strip_suffix('/').unwrap_or(path);
-    if matches!(fixed, "/ws/chats" | "/ws/rpc") {
-        return true;
+/// Chats by their numbers, and rooms by their names: a segment of all digits is a number.
+struct ByNumberOrName {
+    by_number: SocketEndpoint<chat::Chat>,
+    by_name: SocketEndpoint<room::Room>,
+}
+
+impl Endpoint for ByNumberOrName {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let mut segments = request.uri().path().split('/');
+        let name = segments.rfind(|segment| !segment.is_empty());
+        match name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+            true => self.by_number.call(request).await,
+            false => self.by_name.call(request).await,
+        }
     }
-    let segment = path
-        .strip_prefix("/ws/chat/")
-        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    segment.is_some_and(|segment| {
-        !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
-    })
+}
+
+/// Whether a request is for some dialect.
+pub fn serves(request: &Request, root: Option<RootDialect>) -> bool {
+    let path = request.uri().path();
+    if root.is_some() && ROOTS.contains(&path) {
+        return asks_for_socket(request);
+    }
+    let Some(path) = path.strip_prefix("/ws/") else {
+        return false;
+    };
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.split_once('/') {
+        Some(("chat" | "room", name)) => !name.is_empty() && !name.contains('/'),
+        Some(_) => false,
+        None => matches!(path, "chats" | "lobby" | "rpc"),
+    }
 }

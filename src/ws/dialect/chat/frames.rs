@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The frames' types, as the documents list them.
-pub const EVENTS: &[&str] = &[
+pub(crate) const EVENTS: &[&str] = &[
     "connection_established",
     "message",
     "message_edited",

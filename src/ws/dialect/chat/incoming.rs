@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::chat::{Direction, PageNumber};
 
 /// The frames' types, as the documents list them.
-pub const FRAMES: &[&str] = &[
+pub(crate) const FRAMES: &[&str] = &[
     "message",
     "typing",
     "read_messages",

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-pub use self::{frames::EVENTS, incoming::FRAMES};
+pub(super) use self::{frames::EVENTS, incoming::FRAMES};
 
 /// One connection to one chat.
 pub(super) struct Chat {
@@ -168,11 +168,7 @@ impl Consumer for Chat {
         }
     }
 
-    async fn disconnect(self, _: &mut Connection<World>, close: &Close) {
-        if *close == close::NOT_A_MEMBER {
-            self.present.leave();
-        }
-    }
+    async fn disconnect(self, _: &mut Connection<World>, _: &Close) {}
 }
 
 impl Chat {

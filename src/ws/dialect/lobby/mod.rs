@@ -1,0 +1,202 @@
+//! The lobby dialect (`/ws/lobby/`): any number of rooms by their names on one socket, in Russian.
+//!
+//! Here: its frames and what they mean. Not here: rules (`chat`), the order (`hub`).
+//! Bounded by: `ROOMS_MAX` rooms of one connection.
+
+mod frames;
+mod incoming;
+
+use std::collections::HashMap;
+
+use entity::{ChatId, ContentType};
+use tracing::{error, info};
+
+pub(super) use self::frames::{encode, sent_away};
+use self::incoming::Incoming;
+use crate::{
+    chat::{Actor, ChatError, RoomName, SendMessage, Thing},
+    hub::{Close, Present, Seat, Seated},
+    ws::{
+        Connection, Consumer, Handshake, SignInRefused, close,
+        dialect::{World, voice},
+    },
+};
+
+pub(super) use self::{frames::EVENTS, incoming::FRAMES};
+
+/// Rooms that one connection is in.
+const ROOMS_MAX: usize = 500;
+
+/// One connection to any number of rooms.
+pub(super) struct Lobby {
+    actor: Actor,
+    /// By the names' compared form.
+    rooms: HashMap<String, Joined>,
+}
+
+/// A room that the connection is in. Its seat is given up first: who goes isn't told of it.
+struct Joined {
+    chat: ChatId,
+    seated: Seated,
+    present: Present,
+}
+
+/// Why a frame did nothing.
+enum Failed {
+    Chat(ChatError),
+    Connection(Close),
+}
+
+impl From<ChatError> for Failed {
+    fn from(error: ChatError) -> Self {
+        Failed::Chat(error)
+    }
+}
+
+impl Consumer for Lobby {
+    type World = World;
+    const NAME: &'static str = "lobby";
+    const SIGNED_OUT: Close = close::BAD_TOKEN;
+
+    async fn connect(cx: &mut Connection<World>, handshake: &Handshake) -> Result<Self, Close> {
+        let actor = cx
+            .sign_in(handshake)
+            .await
+            .map_err(|refused| match refused {
+                SignInRefused::Missing => close::NO_TOKEN,
+                SignInRefused::Bad(_) => close::BAD_TOKEN,
+                SignInRefused::Unavailable | SignInRefused::Closed(_) => refused.into(),
+            })?;
+        Ok(Lobby {
+            actor,
+            rooms: HashMap::new(),
+        })
+    }
+
+    async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
+        let incoming = match Incoming::parse(frame, &self.actor.user.username) {
+            Ok(incoming) => incoming,
+            Err(text) => return refuse(cx, text),
+        };
+        let is_message = matches!(incoming, Incoming::Message { .. });
+        if !is_message && !cx.takes_frame() {
+            return refuse(cx, frames::TOO_MANY_REQUESTS);
+        }
+        let done = match incoming {
+            Incoming::Join { room } => self.join(cx, &room).await.map(|_| ()),
+            Incoming::Leave { room } => {
+                self.leave(&room);
+                Ok(())
+            }
+            Incoming::Message { room, text } => self.say(cx, &room, text).await,
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(Failed::Connection(close)) => Err(close),
+            Err(Failed::Chat(error)) => self.fail(cx, &error),
+        }
+    }
+
+    async fn disconnect(self, _: &mut Connection<World>, _: &Close) {}
+}
+
+impl Lobby {
+    /// Comes into a room, unless the connection is there.
+    async fn join(&mut self, cx: &Connection<World>, room: &RoomName) -> Result<ChatId, Failed> {
+        if let Some(joined) = self.rooms.get(room.key()).filter(|joined| joined.is_in()) {
+            return Ok(joined.chat);
+        }
+        if self.rooms.len() >= ROOMS_MAX {
+            self.rooms.retain(|_, joined| joined.is_in());
+        }
+        if self.rooms.len() >= ROOMS_MAX {
+            let retry_after = std::time::Duration::from_secs(1);
+            return Err(ChatError::TooManyRequests { retry_after }.into());
+        }
+        let world = cx.world().clone();
+        let chat = world.domain.chats.join_room(&self.actor, room).await?;
+        let (hub, entered) = world.hubs.enter(&self.actor, chat).await?;
+        let seat = Seat {
+            connection: cx.id(),
+            user: self.actor.id(),
+            is_operator: false,
+            in_literals: false,
+            hears_presence: true,
+            voice: voice(Self::NAME).ok_or(Failed::Connection(close::FAULT))?,
+            queue: cx.queue().clone(),
+            reports: None,
+        };
+        let seated = world
+            .hubs
+            .seat(&self.actor, hub, entered, seat, |_, _| None);
+        let seated = seated.await.map_err(|close| match close {
+            close::NOT_A_MEMBER | close::CHAT_DELETED => ChatError::NotFound(Thing::Chat),
+            _ => ChatError::Unavailable,
+        })?;
+        let present = seated.present(&self.actor);
+        let joined = Joined {
+            chat,
+            seated,
+            present,
+        };
+        self.rooms.insert(room.key().to_owned(), joined);
+        Ok(chat)
+    }
+
+    /// Ends the connection's presence in a room, not the membership.
+    fn leave(&mut self, room: &RoomName) {
+        if let Some(Joined {
+            seated, present, ..
+        }) = self.rooms.remove(room.key())
+        {
+            drop(seated);
+            present.leave();
+        }
+    }
+
+    async fn say(
+        &mut self,
+        cx: &Connection<World>,
+        room: &RoomName,
+        text: String,
+    ) -> Result<(), Failed> {
+        let send = SendMessage {
+            chat: self.join(cx, room).await?,
+            text,
+            client_id: None,
+            reply_to: None,
+            content_type: ContentType::Text,
+        };
+        let world = cx.world().clone();
+        // The sender learns of it as everyone does: by the event.
+        world.domain.messages.send(&self.actor, send).await?;
+        Ok(())
+    }
+
+    /// Answers with what went wrong. The client is to blame for all but what is away or broken.
+    fn fail(&self, cx: &mut Connection<World>, failed: &ChatError) -> Result<(), Close> {
+        let text = frames::failed(failed);
+        match failed {
+            ChatError::Unavailable => cx.send(frames::error(&text)),
+            ChatError::Store(cause) => {
+                error!(user = %self.actor.id(), "a lobby: {cause}");
+                cx.send(frames::error(&text))
+            }
+            _ => refuse(cx, &text),
+        }
+    }
+}
+
+impl Joined {
+    /// Whether the connection is still there: nobody has sent it away.
+    fn is_in(&self) -> bool {
+        self.seated.is_live()
+    }
+}
+
+/// Answers with an error, and logs it as this dialect's document promises.
+fn refuse(cx: &mut Connection<World>, text: &str) -> Result<(), Close> {
+    let id = cx.id().0;
+    info!(connection = id, "connection {id}: {text}");
+    cx.send_error(frames::error(text))
+}
