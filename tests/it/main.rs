@@ -15,6 +15,7 @@ mod history;
 mod house;
 mod http_server;
 mod limits;
+mod lobby;
 mod logs;
 mod membership;
 mod presence;

@@ -106,6 +106,8 @@ impl Lobby {
         if let Some(joined) = self.rooms.get(room.key()).filter(|joined| joined.is_in()) {
             return Ok(joined.chat);
         }
+        // A seat that has ended is given up before the same connection gets another there.
+        self.rooms.remove(room.key());
         if self.rooms.len() >= ROOMS_MAX {
             self.rooms.retain(|_, joined| joined.is_in());
         }
