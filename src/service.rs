@@ -381,8 +381,8 @@ fn front(
         .root_dialect
         .map(|dialect| match dialect {
             settings::RootDialect::Chats => dialect::RootDialect::Chats,
-        settings::RootDialect::Lobby => dialect::RootDialect::Lobby,
-        settings::RootDialect::Rpc => dialect::RootDialect::Rpc,
+            settings::RootDialect::Lobby => dialect::RootDialect::Lobby,
+            settings::RootDialect::Rpc => dialect::RootDialect::Rpc,
         });
     Front {
         sockets: dialect::routes(&sockets, root),

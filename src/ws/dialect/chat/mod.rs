@@ -140,7 +140,7 @@ impl Consumer for Chat {
         match since {
             Some(since) => chat.replay(cx, &entered, since).await?,
             None => {
-                let shown = |presence: &Presence| Frames::default().presence(presence);
+                let shown = |presence: &Presence| Some(Frames::default().presence(presence));
                 chat.present.show(cx.queue(), shown)?;
             }
         }
@@ -207,7 +207,7 @@ impl Chat {
             return Ok(());
         }
         // Who came and went during the replay wasn't told.
-        let shown = |presence: &Presence| frames.presence(presence);
+        let shown = |presence: &Presence| Some(frames.presence(presence));
         self.present.show(cx.queue(), shown)
     }
 }
