@@ -21,6 +21,7 @@ mod membership;
 mod presence;
 mod reactions;
 mod reading;
+mod readme;
 mod repeats;
 mod rest_accounts;
 mod rest_forms;

@@ -5,8 +5,10 @@
 //! | line | means |
 //! |---|---|
 //! | `group: anna, boris` | anna makes a group with the others; all sign up with `First Last` names of their own |
+//! | `people: anna, boris` | they sign up, and that is all |
 //! | `setting: messages_per_minute 3` | before anything else |
 //! | `anna connects` / `anna connects since 4` | a socket; `connection_established` is the next frame |
+//! | `anna connects to /ws/room/general/` | a socket elsewhere |
 //! | `anna > {...}` | anna sends this text, JSON or not |
 //! | `boris < {...}` | the next frame that boris hears has exactly these keys and values |
 //! | `anna hangs up` | a clean close |
@@ -16,7 +18,7 @@
 //!
 //! In what is heard, `"*"` is anything, `"<time>"` a time as DRF writes it, `"<id>"` a number;
 //! `"$name"` is bound where it first stands and the same ever after, also in what is sent.
-//! `$CHAT` and `$anna` (a user's id) are bound from the start.
+//! `$CHAT` and `$anna` (a user's id) are bound from the start; `"$anna as text"` is its digits.
 
 use std::{
     collections::HashMap,
@@ -39,12 +41,19 @@ struct Replay {
 
 impl Replay {
     async fn steps(&mut self, line: &str) -> Result<(), String> {
+        if let Some(names) = line.strip_prefix("people:") {
+            self.sign_up(names).await;
+            return Ok(());
+        }
         if let Some(names) = line.strip_prefix("group:") {
             self.makes_group(names).await;
             return Ok(());
         }
         let (name, rest) = line.split_once(' ').ok_or("a step is: who does what")?;
         let rest = rest.trim();
+        if let Some(target) = rest.strip_prefix("connects to ") {
+            return self.connects_to(name, target).await;
+        }
         if rest == "connects" || rest.starts_with("connects since ") {
             return self
                 .connects(name, rest.strip_prefix("connects since "))
@@ -86,7 +95,7 @@ impl Replay {
         }
     }
 
-    async fn makes_group(&mut self, names: &str) {
+    async fn sign_up(&mut self, names: &str) -> Vec<Person> {
         let mut people = Vec::new();
         for name in names.split(',').map(str::trim) {
             let person = self.server.user(name).await;
@@ -94,6 +103,11 @@ impl Replay {
             people.push(person.clone());
             self.people.insert(name.to_owned(), person);
         }
+        people
+    }
+
+    async fn makes_group(&mut self, names: &str) {
+        let people = self.sign_up(names).await;
         let others: Vec<i64> = people[1..].iter().map(|person| person.id).collect();
         let group = json!({"kind": "group", "name": "transcript", "members": others});
         let chat = people[0].creates(group).await;
@@ -102,12 +116,17 @@ impl Replay {
     }
 
     async fn connects(&mut self, name: &str, since: Option<&str>) -> Result<(), String> {
-        let (person, chat) = (&self.people[name], self.chat.ok_or("no group yet")?);
+        let chat = self.chat.ok_or("no group yet")?;
         let since = since.map(|since| self.filled(since));
         let query = since
             .map(|since| format!("?since={since}"))
             .unwrap_or_default();
-        let handshake = person.handshake_at(&format!("/ws/chat/{chat}/{query}"));
+        self.connects_to(name, &format!("/ws/chat/{chat}/{query}"))
+            .await
+    }
+
+    async fn connects_to(&mut self, name: &str, target: &str) -> Result<(), String> {
+        let handshake = self.people[name].handshake_at(target);
         let mut phone = handshake
             .open()
             .await
@@ -160,6 +179,14 @@ impl Replay {
                 match is_time(heard) {
                     true => Ok(()),
                     false => Err(format!("{heard:?} is no time as DRF writes it")),
+                }
+            }
+            (Value::String(name), _) if name.starts_with('$') && name.ends_with(" as text") => {
+                let name = name.trim_end_matches(" as text");
+                let digits = self.bound.get(name).map(Value::to_string);
+                match digits.as_deref() == heard.as_str() {
+                    true => Ok(()),
+                    false => Err(format!("{name} is {digits:?}, not {heard}")),
                 }
             }
             (Value::String(name), _) if name.starts_with('$') => {
@@ -246,13 +273,29 @@ async fn replays(path: &Path) {
 
 #[tokio::test]
 async fn every_transcript_of_the_chat_dialect_is_what_happens() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/chat");
+    replays_all("chat", 5).await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_room_dialect_is_what_happens() {
+    replays_all("room", 3).await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_lobby_dialect_is_what_happens() {
+    replays_all("lobby", 2).await;
+}
+
+/// All transcripts of a dialect, of which there are at least so many.
+async fn replays_all(dialect: &str, at_least: usize) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let dir = dir.join(dialect);
     let entries = fs::read_dir(dir).expect("the transcripts");
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.expect("an entry").path())
         .collect();
     paths.sort();
-    assert!(paths.len() >= 5, "{paths:?}");
+    assert!(paths.len() >= at_least, "{paths:?}");
     for path in paths {
         replays(&path).await;
     }

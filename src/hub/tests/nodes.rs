@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     chat::{Actor, ChatEvent},
-    hub::{Replayed, Seat, Seated, SharedFrame},
+    hub::{QueueLimits, Replayed, Seat, Seated, SharedFrame},
     layer::MemoryLayer,
 };
 
@@ -28,7 +28,12 @@ fn synced(replayed: Replayed) -> Option<SharedFrame> {
 
 /// A reader that hears everything from where the chat stands.
 async fn sits(node: &Node, who: &Actor, chat: ChatId) -> (Seated, Reader) {
-    let reader = Reader::new(1, who.id().0);
+    // How much comes at once is not what these stories are about.
+    let roomy = QueueLimits {
+        frames_max: 10_000,
+        ..QueueLimits::default()
+    };
+    let reader = Reader::with_limits(1, who.id().0, roomy);
     let (hub, entered) = node.hubs.enter(who, chat).await.unwrap();
     let seat = reader.seat.clone();
     let seated = node.hubs.seat(who, hub, entered, seat, |_, _| None).await;
