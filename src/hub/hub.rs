@@ -99,8 +99,8 @@ impl Hub {
         self.state.lock().delivered
     }
 
-    /// What is the same for every member, as last told.
-    pub(super) fn head(&self) -> Option<Arc<ChatHead>> {
+    /// What is the same for every member, as last told; none before somebody has entered.
+    pub fn head(&self) -> Option<Arc<ChatHead>> {
         self.state.lock().head.clone()
     }
 

@@ -227,6 +227,28 @@ async fn a_room_that_is_closed_to_somebody_says_so_and_the_socket_lives_on() {
 }
 
 #[tokio::test]
+async fn a_renamed_room_is_found_by_its_new_name_and_its_old_one_is_free() {
+    let server = Server::start().await;
+    let [elon, anna] = server.users(["Elon", "anna"]).await;
+    let (mut elons, mut annas) = (Guest::comes(&elon).await, Guest::comes(&anna).await);
+    annas.hears_itself("old", "one").await;
+    elons.does("join", "old").await;
+    annas
+        .is_told("Пользователь Elon вошёл в комнату \"old\"")
+        .await;
+    anna.renames(&room(&anna).await, "new").await;
+    annas.hears_itself("new", "two").await;
+    elons.hears_said("anna", "new", "two").await;
+    // Another room by now, which she makes; and she is still in the first.
+    annas.hears_itself("old", "three").await;
+    elons.says("new", "four").await;
+    annas.hears_said("Elon", "new", "four").await;
+    elons.hears_said("Elon", "new", "four").await;
+    annas.does("leave", "new").await;
+    elons.is_told("Пользователь anna покинул комнату").await;
+}
+
+#[tokio::test]
 async fn who_leaves_for_good_elsewhere_is_out_here_too() {
     let server = Server::start().await;
     let [elon, anna] = server.users(["Elon", "anna"]).await;

@@ -18,6 +18,7 @@ mod limits;
 mod lobby;
 mod logs;
 mod membership;
+mod one_room;
 mod presence;
 mod reactions;
 mod reading;

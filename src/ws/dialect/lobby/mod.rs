@@ -103,13 +103,11 @@ impl Consumer for Lobby {
 impl Lobby {
     /// Comes into a room, unless the connection is there.
     async fn join(&mut self, cx: &Connection<World>, room: &RoomName) -> Result<ChatId, Failed> {
-        if let Some(joined) = self.rooms.get(room.key()).filter(|joined| joined.is_in()) {
+        if let Some(joined) = self.find(room) {
             return Ok(joined.chat);
         }
-        // A seat that has ended is given up before the same connection gets another there.
-        self.rooms.remove(room.key());
         if self.rooms.len() >= ROOMS_MAX {
-            self.rooms.retain(|_, joined| joined.is_in());
+            self.sort();
         }
         if self.rooms.len() >= ROOMS_MAX {
             let retry_after = std::time::Duration::from_secs(1);
@@ -117,6 +115,11 @@ impl Lobby {
         }
         let world = cx.world().clone();
         let chat = world.domain.chats.join_room(&self.actor, room).await?;
+        if self.rooms.values().any(|joined| joined.chat == chat) {
+            // Renamed, and found by its new name.
+            self.sort();
+            return Ok(chat);
+        }
         let (hub, entered) = world.hubs.enter(&self.actor, chat).await?;
         let seat = Seat {
             connection: cx.id(),
@@ -145,8 +148,30 @@ impl Lobby {
         Ok(chat)
     }
 
+    /// The room of this name, if the connection is in it.
+    fn find(&mut self, room: &RoomName) -> Option<&Joined> {
+        let joined = self.rooms.get(room.key())?;
+        if !joined.is_in() || !joined.is_called(room) {
+            self.sort();
+        }
+        self.rooms.get(room.key())
+    }
+
+    /// Forgets the rooms that the connection isn't in any more, and puts those that were renamed under their new names.
+    /// A seat that has ended is so given up before the same connection gets another in that chat.
+    fn sort(&mut self) {
+        let rooms = std::mem::take(&mut self.rooms).into_iter();
+        let rooms = rooms.filter(|(_, joined)| joined.is_in());
+        self.rooms = rooms
+            .map(|(key, joined)| (joined.key().unwrap_or(key), joined))
+            .collect();
+    }
+
     /// Ends the connection's presence in a room, not the membership.
     fn leave(&mut self, room: &RoomName) {
+        if self.find(room).is_none() {
+            return;
+        }
         if let Some(Joined {
             seated, present, ..
         }) = self.rooms.remove(room.key())
@@ -179,13 +204,13 @@ impl Lobby {
     fn fail(&self, cx: &mut Connection<World>, failed: &ChatError) -> Result<(), Close> {
         let text = frames::failed(failed);
         match failed {
-            ChatError::Unavailable => cx.send(frames::error(&text)),
+            ChatError::Unavailable => log(cx, &text),
             ChatError::Store(cause) => {
                 error!(user = %self.actor.id(), "a lobby: {cause}");
-                cx.send(frames::error(&text))
             }
-            _ => refuse(cx, &text),
+            _ => return refuse(cx, &text),
         }
+        cx.send(frames::error(&text))
     }
 }
 
@@ -194,11 +219,26 @@ impl Joined {
     fn is_in(&self) -> bool {
         self.seated.is_live()
     }
+
+    fn is_called(&self, room: &RoomName) -> bool {
+        self.key().is_none_or(|key| key == room.key())
+    }
+
+    /// The room's name as it is compared.
+    fn key(&self) -> Option<String> {
+        let head = self.seated.hub().head()?;
+        let name = RoomName::parse(head.name.as_deref()).ok()?;
+        Some(name.key().to_owned())
+    }
 }
 
 /// Answers with an error, and logs it as this dialect's document promises.
 fn refuse(cx: &mut Connection<World>, text: &str) -> Result<(), Close> {
+    log(cx, text);
+    cx.send_error(frames::error(text))
+}
+
+fn log(cx: &Connection<World>, text: &str) {
     let id = cx.id().0;
     info!(connection = id, "connection {id}: {text}");
-    cx.send_error(frames::error(text))
 }
