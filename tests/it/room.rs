@@ -275,6 +275,63 @@ async fn a_second_tab_is_silent_and_hears_its_own_coming() {
 }
 
 #[tokio::test]
+async fn in_a_crowd_only_the_number_is_told_and_newcomers_still_hear_their_own_coming() {
+    let server = Server::start_with(|settings| settings.connections.presence_limit = 1).await;
+    let [anna, boris, elon] = server.users(["anna", "boris", "elon"]).await;
+    let (annas, _) = comes_to(&anna, "/ws/room/general/").await;
+    let mut annas = annas.hears_presence();
+    let (_boriss, told) = comes_to(&boris, "/ws/room/general/").await;
+    let list = json!({
+        "type": "room_users_list", "users": [{"id": boris.id.to_string(), "username": "boris"}],
+        "count": 2,
+    });
+    assert_eq!((&told[0], kinds(&told).len()), (&list, 2));
+    let counted = json!({"type": "presence", "count": 2});
+    assert_eq!(annas.next_frame().await, counted);
+    let mut lobby = opens(&elon, "/ws/lobby/").await;
+    let frame = json!({"type": "message", "username": "elon", "room": "general", "message": "Hi"});
+    lobby.sends(frame).await;
+    assert_eq!(annas.hears("chat_message").await["message"], "Hi");
+    assert_eq!(
+        lobby.next_frame().await["message"],
+        "Hi",
+        "a lobby has no frame for numbers"
+    );
+}
+
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_costs_each_a_few_frames() {
+    const PEOPLE: usize = 80;
+    const NAMED: usize = 10;
+    let server = Server::start_with(|settings| {
+        settings.connections.presence_limit = NAMED;
+    })
+    .await;
+    let mut people = Vec::with_capacity(PEOPLE);
+    for number in 0..PEOPLE {
+        people.push(server.user(&format!("p{number}")).await);
+    }
+    let members: Vec<i64> = people.iter().map(|person| person.id).collect();
+    let new = json!({"kind": "room", "name": "square", "members": members[1..]});
+    let square = people[0].creates(new).await;
+    let coming = people
+        .iter()
+        .map(|person| comes_to(person, "/ws/room/square/"));
+    let crowd = futures_util::future::join_all(coming).await;
+    people[0].says(&square, "marker").await;
+    let mut frames = 0;
+    for (phone, told) in crowd {
+        let mut phone = phone.hears_presence();
+        frames += told.len() + 1;
+        while phone.next_frame().await["message"] != "marker" {
+            frames += 1;
+        }
+    }
+    println!("{PEOPLE} came at once: {frames} frames");
+    assert!(frames < PEOPLE * (NAMED + 5), "{frames} frames");
+}
+
+#[tokio::test]
 async fn a_room_that_is_not_open_to_somebody_is_not_found() {
     let server = Server::start().await;
     let [anna, boris, vera] = server.users(["anna", "boris", "vera"]).await;
