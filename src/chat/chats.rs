@@ -130,8 +130,13 @@ impl Chats {
         let row = self.core.store.enter(chat, actor.id()).await?;
         let standing = stand(actor, row.ok_or(ChatError::NotFound(Thing::Chat))?)?;
         let unread_count = self.core.unread_count(&standing, actor.id()).await?;
+        let mut head = head(&standing.row.chat);
+        if let Some(customer) = head.customer {
+            let customer = self.core.people.profile(customer).await?;
+            head.customer_name = Some(customer.username.clone());
+        }
         Ok(Entered {
-            head: Arc::new(head(&standing.row.chat)),
+            head: Arc::new(head),
             role: standing.role,
             last_seq: standing.row.chat.last_seq,
             visible_above: standing.visible_above(),
@@ -218,7 +223,7 @@ impl Chats {
         }
     }
 
-    async fn create_support(&self, actor: &Actor) -> Result<(ChatId, bool), ChatError> {
+    pub(super) async fn create_support(&self, actor: &Actor) -> Result<(ChatId, bool), ChatError> {
         if let Some(chat) = self.core.store.find_support_chat(actor.id()).await? {
             return Ok((chat.id, true));
         }
@@ -590,5 +595,6 @@ pub(crate) fn head(row: &entity::chat::Model) -> ChatHead {
         created_by: row.created_by,
         created_at: row.created_at,
         customer: row.support_user_id,
+        customer_name: None,
     }
 }

@@ -39,6 +39,9 @@ pub struct ChatHead {
     pub created_at: Time,
     /// The customer of a support chat.
     pub customer: Option<UserId>,
+    /// Their user name, as it was when somebody here began to hear the chat.
+    #[serde(skip)]
+    pub customer_name: Option<String>,
 }
 
 /// A message in its latest state.

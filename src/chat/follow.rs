@@ -6,12 +6,41 @@ use chrono::TimeDelta;
 use entity::{ChatId, Seq, Time, UserId};
 
 use crate::{
-    chat::{Actor, ChatError, ChatListed, Chats, Entered, chats::head, standing::stand},
+    chat::{Actor, ChatError, ChatHead, ChatListed, Chats, Entered, chats::head, standing::stand},
     store::database_time,
 };
 
 /// A support chat is open while it has a message that is no older.
 const SUPPORT_OPEN_FOR: TimeDelta = TimeDelta::days(30);
+
+/// Which chats a connection hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowedChats {
+    /// All that its user belongs to.
+    Own,
+    /// Those, and of staff the open support chats.
+    OwnAndSupport,
+    /// Its user's own support chat, and of staff the open ones.
+    Support,
+}
+
+impl FollowedChats {
+    /// Whether staff hear the open support chats.
+    pub fn has_support(self) -> bool {
+        match self {
+            FollowedChats::Own => false,
+            FollowedChats::OwnAndSupport | FollowedChats::Support => true,
+        }
+    }
+
+    /// Whether such a chat is one of them.
+    pub fn has(self, chat: &ChatHead) -> bool {
+        match self {
+            FollowedChats::Own | FollowedChats::OwnAndSupport => true,
+            FollowedChats::Support => chat.customer.is_some(),
+        }
+    }
+}
 
 /// A chat that a user follows.
 #[derive(Clone, Debug)]
@@ -23,17 +52,27 @@ pub struct Followed {
     /// The last number that is history to them: what comes after it was said since they belong to the chat, or since
     /// they hid it.
     pub news_after: Seq,
+    /// The customer's first message that no operator has answered, in a support chat.
+    pub waiting_seq: Option<Seq>,
 }
 
 impl Chats {
-    /// The chats that the caller belongs to, hidden ones too; for staff who ask for them, the open support chats.
+    /// The chats that a connection of the caller is to hear, hidden ones too.
     pub async fn followed(
         &self,
         actor: &Actor,
-        with_support: bool,
+        which: FollowedChats,
     ) -> Result<Vec<ChatId>, ChatError> {
-        let mut chats = self.core.store.chats_of(actor.id()).await?;
-        if with_support && actor.is_staff {
+        let mut chats = match which {
+            FollowedChats::Own | FollowedChats::OwnAndSupport => {
+                self.core.store.chats_of(actor.id()).await?
+            }
+            FollowedChats::Support => {
+                let own = self.core.store.find_support_chat(actor.id()).await?;
+                own.map(|chat| chat.id).into_iter().collect()
+            }
+        };
+        if which.has_support() && actor.is_staff {
             let open = self.open_support_chats(support_open_since()).await?;
             chats.extend(open);
             chats.sort_unstable();
@@ -58,6 +97,10 @@ impl Chats {
             .collect();
         let open_since = support_open_since();
         let rows = self.core.store.enter_all(&asked, open_since).await?;
+        let customers = rows
+            .iter()
+            .filter_map(|(_, row, _)| row.chat.support_user_id);
+        let customers = self.core.people.profiles(customers).await?;
         let mut all = Vec::with_capacity(rows.len());
         for (place, row, before) in rows {
             let Some((actor, _)) = pairs.get(place) else {
@@ -70,14 +113,18 @@ impl Chats {
                 continue;
             };
             let chat = &standing.row.chat;
+            let mut head = head(chat);
+            let customer = head.customer.and_then(|id| customers.get(&id));
+            head.customer_name = customer.map(|customer| customer.username.clone());
             let is_open = chat.last_message_at.is_some_and(|at| at >= open_since);
             all.push((
                 place,
                 Followed {
                     is_quiet: is_hidden || (standing.as_operator && !is_open),
                     news_after: before.max(standing.visible_above()),
+                    waiting_seq: chat.waiting_seq,
                     entered: Entered {
-                        head: Arc::new(head(chat)),
+                        head: Arc::new(head),
                         role: standing.role,
                         last_seq: chat.last_seq,
                         visible_above: standing.visible_above(),

@@ -27,6 +27,7 @@ mod rooms;
 mod sessions;
 mod signin;
 mod standing;
+mod support;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -41,7 +42,7 @@ pub use error::{ChatError, Thing};
 pub use event::{
     ChatEvent, ChatHead, ConnectionId, Departure, Message, Presence, Profile, Publish, What,
 };
-pub use follow::Followed;
+pub use follow::{Followed, FollowedChats};
 pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay};
 pub use limits::Limits;
 pub use members::{Member, Members};
@@ -54,6 +55,7 @@ pub use sessions::{
     AuthError, Means, PasswordError, SessionListed, SessionRules, Sessions, SignIn, SignInError,
     TokenPair,
 };
+pub use support::{Support, SupportListed};
 pub use text::Text;
 pub use users::{
     Account, Directory, NewUser, Online, Registration, StaffPatch, UserPage, UserPatch, UserRules,
@@ -75,6 +77,8 @@ pub struct Domain {
     pub sessions: Sessions,
     /// Making, listing, changing and deleting chats.
     pub chats: Chats,
+    /// Customers' support chats and their operators.
+    pub support: Support,
     /// Who belongs to a chat.
     pub members: Members,
     /// Sending, editing, deleting, reacting.
@@ -142,6 +146,7 @@ impl Domain {
             users,
             sessions,
             chats: Chats { core: core.clone() },
+            support: Support { core: core.clone() },
             members: Members { core: core.clone() },
             messages: Messages { core: core.clone() },
             reading: Reading { core: core.clone() },

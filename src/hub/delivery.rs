@@ -2,7 +2,7 @@
 //!
 //! A dialect encodes an event once per audience, not once per receiver.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use entity::{ChatId, UserId};
 
@@ -94,6 +94,27 @@ impl Seat {
         matches!(event.what, What::Hidden)
             && event.by == self.user
             && matches!(self.voice.ends, Ends::Seat(_))
+    }
+
+    /// Notes whose turn it is in a support chat, where an operator is shown a message.
+    pub(super) fn shows(&self, event: &ChatEvent, head: &ChatHead) {
+        if let (true, Some(reports), What::Sent(_)) = (self.is_operator, &self.reports, &event.what)
+        {
+            reports
+                .waiting
+                .shows(head.id, head.customer == Some(event.by));
+        }
+    }
+
+    /// Whether it is not told of an event: its client doesn't know such.
+    pub(super) fn is_deaf_to(&self, event: &ChatEvent) -> bool {
+        match &event.what {
+            What::Typing { .. } | What::Read { .. } => {
+                let hears = |reports: &Reports| reports.hears_passing.load(Relaxed);
+                !self.reports.as_ref().is_none_or(hears)
+            }
+            _ => event.is_presence() && !self.hears_presence,
+        }
     }
 
     /// The seat is given up: the connection goes with it, or lives on and is told.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use delivery::{Audience, CHAT_DELETED, Encode, Ends, NOT_A_MEMBER, Seat, Voice};
-pub use follow::{Announce, Beginning, Follow, Following, Reports};
+pub use follow::{Announce, Beginning, Follow, Following, Reports, Waiting};
 pub use frame::SharedFrame;
 pub use hub::Hub;
 pub use hubs::{Hubs, REPLAY_MAX, Replayed, Seated};

@@ -165,7 +165,7 @@ impl Sitting {
         for telling in burst {
             let event = telling.event();
             let is_known = event.seq.is_some_and(|seq| seq <= self.after);
-            if is_known || (event.is_presence() && !seat.hears_presence) {
+            if is_known {
                 continue;
             }
             let end = seat.end(event);
@@ -177,7 +177,10 @@ impl Sitting {
                     seat.report(|connection| Report::Unread(connection, chat));
                 }
                 let hides = seat.hides(event);
-                frames.extend(telling.frame(seat));
+                seat.shows(event, telling.head());
+                if !seat.is_deaf_to(event) {
+                    frames.extend(telling.frame(seat));
+                }
                 if end.is_some() || hides {
                     frames.extend(telling.farewell(seat));
                 }

@@ -15,6 +15,7 @@ mod members;
 mod pages;
 mod sessions;
 mod sql;
+mod support;
 mod sweep;
 mod users;
 

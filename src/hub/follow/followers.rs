@@ -1,7 +1,7 @@
 //! Who follows: the table of all such connections of the node, what each has, and what is reported about them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -38,6 +38,36 @@ pub(in crate::hub) enum Report {
 pub struct Reports {
     to: mpsc::UnboundedSender<Report>,
     pub(super) counts_unread: bool,
+    /// Its client knows typing and marks of reading.
+    pub(in crate::hub) hears_passing: Arc<AtomicBool>,
+    pub(in crate::hub) waiting: Waiting,
+}
+
+/// The support chats that wait for an answer, as far as a connection was shown it: whose customer has spoken since an
+/// operator did.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<Mutex<BTreeSet<ChatId>>>);
+
+impl Waiting {
+    /// Something was shown: a customer's message, or an operator's.
+    pub fn shows(&self, chat: ChatId, is_customers: bool) {
+        let mut chats = self.0.lock();
+        match is_customers {
+            true => chats.insert(chat),
+            false => chats.remove(&chat),
+        };
+    }
+
+    /// The one that waits; none where several do, or nobody.
+    pub fn only(&self) -> Option<ChatId> {
+        let chats = self.0.lock();
+        chats.first().copied().filter(|_| chats.len() == 1)
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
 }
 
 impl Reports {
@@ -168,8 +198,11 @@ impl Followers {
         let reports = Reports {
             to: self.reports.clone(),
             counts_unread: follow.announce.is_some(),
+            hears_passing: Arc::new(AtomicBool::new(follow.announce.is_some())),
+            waiting: Waiting::default(),
         };
-        let (user, with_support) = (follow.actor.id(), follow.with_support);
+        let user = follow.actor.id();
+        let with_support = follow.chats.has_support() && follow.actor.is_staff;
         let follower = Arc::new(Follower {
             follow,
             connection,

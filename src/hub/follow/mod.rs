@@ -20,7 +20,7 @@ use std::{
 use entity::{ChatId, Seq};
 
 use self::followers::Follower;
-pub use self::followers::Reports;
+pub use self::followers::{Reports, Waiting};
 pub(super) use self::{
     followers::{Followers, Report},
     serving::{run, sweep},
@@ -32,7 +32,7 @@ use super::{
     seats::Attention,
     unread::Tally,
 };
-use crate::chat::{Actor, ChatError, ChatEvent, ChatListed, Followed};
+use crate::chat::{Actor, ChatError, ChatEvent, ChatListed, Followed, FollowedChats};
 
 /// Events that are read at once for a connection that enters a chat.
 const PAGE: u64 = 100;
@@ -48,8 +48,8 @@ pub struct Follow {
     pub voice: Voice,
     /// rpc's Python literals instead of JSON.
     pub in_literals: bool,
-    /// Of staff: all open support chats too.
-    pub with_support: bool,
+    /// Which of its user's chats.
+    pub chats: FollowedChats,
     /// Where frames go.
     pub queue: Arc<Queue>,
     /// How it is told of chats that it enters and of what is unread. Without: chats that it enters only begin to be
@@ -85,6 +85,36 @@ impl Following {
     /// as this node knows.
     pub fn place(&self, chat: ChatId) -> Option<Arc<Seated>> {
         self.follower.place(chat)
+    }
+
+    /// Which support chats wait for an answer, as far as this connection was shown it.
+    pub fn waiting(&self) -> &Waiting {
+        &self.follower.reports.waiting
+    }
+
+    /// From now on the connection hears typing and marks of reading: its client knows them.
+    pub fn hears_passing(&self) {
+        self.follower.reports.hears_passing.store(true, Relaxed);
+    }
+
+    /// Seats the connection in a chat that its user has just entered, before the chat's events tell it so.
+    pub async fn enter(&self, chat: ChatId) -> Result<(), ChatError> {
+        if self.place(chat).is_some_and(|seated| seated.is_live()) {
+            return Ok(());
+        }
+        let domain = self.hubs.domain().ok_or(ChatError::Unavailable)?;
+        let hub = self.hubs.find_or_make(chat);
+        let pairs = [(&self.follower.follow.actor, chat)];
+        for (_, followed) in domain.chats.enter_all(&pairs).await? {
+            self.hubs.begin(&hub, &followed);
+            let (since, unread) = (followed.entered.last_seq, followed.entered.unread_count);
+            let settling = Settling::new(&followed, since, unread);
+            // Where it can't be seated now, it is by the event or the sweep.
+            self.hubs
+                .settle(&self.follower, hub.clone(), settling)
+                .await?;
+        }
+        Ok(())
     }
 
     /// The place in a chat that the user belongs to, perhaps a new one: a replay seats it.
@@ -177,10 +207,7 @@ impl Hubs {
             follower: follower.clone(),
         };
         let actor = &follower.follow.actor;
-        let chats = domain
-            .chats
-            .followed(actor, follower.follow.with_support)
-            .await?;
+        let chats = domain.chats.followed(actor, follower.follow.chats).await?;
         // First the hubs, then the question where the chats stand: what is committed in between waits in the hubs.
         let hubs: HashMap<ChatId, Arc<Hub>> = chats
             .iter()
@@ -250,6 +277,9 @@ impl Hubs {
                 return Ok(false);
             }
             for event in &events {
+                if !followed.is_quiet {
+                    seat.shows(event, &entered.head);
+                }
                 let frame = (seat.voice.encode)(&entered.head, event, seat.audience(event));
                 frames.extend(frame.map(|frame| frame.of(chat)));
             }

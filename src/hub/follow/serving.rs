@@ -98,6 +98,7 @@ pub(in crate::hub) async fn sweep(
             Ok(actor) if !actor.is_staff => {
                 followers.forget_operator(connection);
                 for (chat, seated) in follower.operated() {
+                    follower.reports.waiting.shows(chat, false);
                     if let Some(frame) = seated.farewell() {
                         follower.follow.queue.push(frame);
                     }
@@ -216,6 +217,9 @@ impl Desk {
         }
         for (place, followed) in entered {
             let (follower, chat) = &due[place];
+            if !follower.follow.chats.has(&followed.entered.head) {
+                continue;
+            }
             let hub = hubs[place].clone();
             self.hubs.begin(&hub, &followed);
             let entered = &followed.entered;

@@ -9,7 +9,7 @@ use super::{
     testing::{Node, Town},
 };
 use crate::{
-    chat::{Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, NewChat, What},
+    chat::{Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, FollowedChats, NewChat, What},
     hub::{Announce, Audience, Ends, Follow, Following, SharedFrame, Voice},
     layer::MemoryLayer,
 };
@@ -54,7 +54,7 @@ impl Phone {
                 ends: Ends::Seat(|head| Some(text(format!("removed {}", head.id)))),
             },
             in_literals: false,
-            with_support: who.is_staff,
+            chats: FollowedChats::OwnAndSupport,
             queue: reader.seat.queue.clone(),
             announce,
         };

@@ -141,6 +141,7 @@ pub(super) fn head(name: &str) -> ChatHead {
         created_by: UserId(1),
         created_at: DateTime::UNIX_EPOCH,
         customer: None,
+        customer_name: None,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     voice,
 };
 use crate::{
-    chat::{ChatError, ChatEvent, ChatHead, Followed, Thing},
+    chat::{ChatError, ChatEvent, ChatHead, Followed, FollowedChats, Thing},
     hub::{Announce, Audience, CHAT_DELETED, Close, Follow, Following, REPLAY_MAX, SharedFrame},
     ws::{Connection, Consumer, Handshake, close},
 };
@@ -56,7 +56,10 @@ impl Consumer for Chats {
             actor: actor.clone(),
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
             in_literals: false,
-            with_support,
+            chats: match with_support {
+                true => FollowedChats::OwnAndSupport,
+                false => FollowedChats::Own,
+            },
             queue: cx.queue().clone(),
             announce: Some(Announce {
                 added: frames::chat_added,

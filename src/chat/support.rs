@@ -1,0 +1,105 @@
+//! Support: a customer's one chat, and all open ones for the operators who answer them.
+
+use std::sync::Arc;
+
+use entity::{ChatId, Time, UserId};
+
+use crate::chat::{
+    Actor, ChatError, ChatListed, Chats, Message, Profile, Thing, core::Core,
+    follow::support_open_since,
+};
+
+/// An open support chat, as an operator's list shows it.
+#[derive(Clone, Debug)]
+pub struct SupportListed {
+    /// The chat; what is unread there is what no operator has read.
+    pub chat: ChatListed,
+    /// Whose chat.
+    pub customer: Arc<Profile>,
+    /// Since when a message of theirs is unanswered, where one is.
+    pub waiting_since: Option<Time>,
+}
+
+/// What customers and operators need besides their chats.
+pub struct Support {
+    pub(super) core: Arc<Core>,
+}
+
+impl Support {
+    /// The caller's own support chat, where they have one.
+    pub async fn own_chat(&self, actor: &Actor) -> Result<Option<ChatId>, ChatError> {
+        let chat = self.core.store.find_support_chat(actor.id()).await?;
+        Ok(chat.map(|chat| chat.id))
+    }
+
+    /// The caller's own support chat, made where they have none.
+    pub async fn open_chat(&self, actor: &Actor) -> Result<ChatId, ChatError> {
+        let chats = Chats {
+            core: self.core.clone(),
+        };
+        Ok(chats.create_support(actor).await?.0)
+    }
+
+    /// A customer's support chat, for an operator.
+    pub async fn chat_with(&self, operator: &Actor, customer: UserId) -> Result<ChatId, ChatError> {
+        operates(operator)?;
+        let chat = self.core.store.find_support_chat(customer).await?;
+        let chat = chat.filter(|chat| !chat.is_deleted);
+        Ok(chat.ok_or(ChatError::NotFound(Thing::User))?.id)
+    }
+
+    /// The newest messages of several chats that the caller follows, oldest first; deleted ones are left out.
+    pub async fn newest(
+        &self,
+        chats: &[ChatId],
+        limit: u64,
+    ) -> Result<Vec<Arc<Message>>, ChatError> {
+        let mut rows = self.core.store.newest_messages(chats, limit).await?;
+        rows.reverse();
+        self.core.messages(rows).await
+    }
+
+    /// A page of the open support chats, and how many there are: those that wait first, longest waiting first. `page`
+    /// from 1.
+    pub async fn list(
+        &self,
+        operator: &Actor,
+        page: u64,
+        page_size: u64,
+    ) -> Result<(Vec<SupportListed>, u64), ChatError> {
+        operates(operator)?;
+        let skipped = page.saturating_sub(1).saturating_mul(page_size);
+        let (open, count) = self
+            .core
+            .store
+            .list_support_chats(support_open_since(), page_size, skipped)
+            .await?;
+        let chats = Chats {
+            core: self.core.clone(),
+        };
+        let pairs: Vec<_> = open.iter().map(|(chat, _)| (operator, *chat)).collect();
+        let mut listed = chats.list_all(&pairs).await?;
+        listed.sort_by_key(|(place, _)| *place);
+        let customers = listed.iter().filter_map(|(_, chat)| chat.head.customer);
+        let people = self.core.people.profiles(customers).await?;
+        let mut all = Vec::with_capacity(listed.len());
+        for (place, chat) in listed {
+            let customer = chat.head.customer.and_then(|id| people.get(&id).cloned());
+            if let Some(customer) = customer {
+                all.push(SupportListed {
+                    waiting_since: open[place].1,
+                    customer,
+                    chat,
+                });
+            }
+        }
+        Ok((all, count))
+    }
+}
+
+fn operates(actor: &Actor) -> Result<(), ChatError> {
+    match actor.is_staff {
+        true => Ok(()),
+        false => Err(ChatError::Forbidden("only operators answer support chats")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Support chats: which wait for an answer, and what was said last in them.
+
+use entity::{ChatId, Time, message};
+use sea_orm::{ConnectionTrait, EntityTrait};
+
+use super::{
+    Store, Stored,
+    sql::{statement, with_rows},
+};
+
+impl Store {
+    /// A page of the support chats with a message at or after a moment: those that wait first, longest waiting first,
+    /// then the last active ones. And how many there are.
+    pub async fn list_support_chats(
+        &self,
+        since: Time,
+        limit: u64,
+        offset: u64,
+    ) -> Stored<(Vec<(ChatId, Option<Time>)>, u64)> {
+        let open = "FROM chat c WHERE c.support_user_id IS NOT NULL AND NOT c.is_deleted AND c.last_message_at >= ?1";
+        let count = format!("SELECT count(*) AS n {open}");
+        let count = statement(self.read(), &count, [since.into()]);
+        let count: i64 = self
+            .read()
+            .query_one_raw(count)
+            .await?
+            .map_or(Ok(0), |row| row.try_get("", "n"))?;
+        let page = format!(
+            "SELECT c.id, c.waiting_since {open} ORDER BY c.waiting_since IS NULL, c.waiting_since, c.last_message_at DESC, c.id \
+             LIMIT ?2 OFFSET ?3"
+        );
+        // More than SQLite counts to is past the end as well.
+        let offset = offset.min(i64::MAX.unsigned_abs());
+        let values = [since.into(), limit.into(), offset.into()];
+        let rows = self
+            .read()
+            .query_all_raw(statement(self.read(), &page, values))
+            .await?;
+        let chats = rows
+            .iter()
+            .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "waiting_since")?)));
+        Ok((chats.collect::<Stored<_>>()?, count.unsigned_abs()))
+    }
+
+    /// The newest messages of several chats that aren't deleted, newest first, among the last ones of each.
+    pub async fn newest_messages(
+        &self,
+        chats: &[ChatId],
+        limit: u64,
+    ) -> Stored<Vec<message::Model>> {
+        // The newest of all are among the last ones of the chats that were active last.
+        let sql = "SELECT x.* FROM (SELECT c.id, c.last_seq FROM json_each(?1) j JOIN chat c ON c.id = j.value \
+                   ORDER BY c.last_message_at DESC LIMIT ?2) c \
+                   JOIN message x ON x.chat_id = c.id AND x.seq > c.last_seq - 2 * ?2 \
+                   WHERE NOT x.is_deleted ORDER BY x.timestamp DESC, x.id DESC LIMIT ?2";
+        let asked = with_rows(self.read(), sql, &chats, [limit.into()])?;
+        Ok(message::Entity::find()
+            .from_raw_sql(asked)
+            .all(self.read())
+            .await?)
+    }
+}
