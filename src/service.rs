@@ -26,7 +26,7 @@ use crate::{
     store::{Commit, Store, StoreError, StoreOptions},
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
-        dialect::{self, World},
+        dialect::{self, SupportRules, World},
     },
 };
 
@@ -347,6 +347,10 @@ fn front(
             hubs,
             singles: Singles::new(rule),
             rpc_deadline: settings.connections.rpc_deadline,
+            support: SupportRules {
+                deadline: settings.connections.signin_deadline,
+                history: settings.limits.support_history,
+            },
         }),
         registry: registry.clone(),
         limits: SocketLimits {
@@ -383,6 +387,7 @@ fn front(
             settings::RootDialect::Chats => dialect::RootDialect::Chats,
             settings::RootDialect::Lobby => dialect::RootDialect::Lobby,
             settings::RootDialect::Rpc => dialect::RootDialect::Rpc,
+            settings::RootDialect::Support => dialect::RootDialect::Support,
         });
     Front {
         sockets: dialect::routes(&sockets, root),

@@ -40,12 +40,31 @@ impl Support {
         Ok(chats.create_support(actor).await?.0)
     }
 
-    /// A customer's support chat, for an operator.
-    pub async fn chat_with(&self, operator: &Actor, customer: UserId) -> Result<ChatId, ChatError> {
+    /// A customer's support chat, for an operator other than themselves.
+    pub async fn chat_with(
+        &self,
+        operator: &Actor,
+        customer: UserId,
+    ) -> Result<(ChatId, Arc<Profile>), ChatError> {
         operates(operator)?;
         let chat = self.core.store.find_support_chat(customer).await?;
-        let chat = chat.filter(|chat| !chat.is_deleted);
-        Ok(chat.ok_or(ChatError::NotFound(Thing::User))?.id)
+        let chat = chat.filter(|chat| !chat.is_deleted && customer != operator.id());
+        let chat = chat.ok_or(ChatError::NotFound(Thing::User))?;
+        Ok((chat.id, self.core.people.profile(customer).await?))
+    }
+
+    /// A support chat and its customer, for an operator; without one, nobody is spoken to.
+    pub async fn conversation(
+        &self,
+        operator: &Actor,
+        chat: Option<ChatId>,
+    ) -> Result<(ChatId, Arc<Profile>), ChatError> {
+        operates(operator)?;
+        let chat = chat.ok_or(ChatError::NotFound(Thing::User))?;
+        let row = self.core.store.find_chat(chat).await?;
+        let customer = row.and_then(|row| row.support_user_id);
+        let customer = customer.ok_or(ChatError::NotFound(Thing::Chat))?;
+        Ok((chat, self.core.people.profile(customer).await?))
     }
 
     /// The newest messages of several chats that the caller follows, oldest first; deleted ones are left out.

@@ -38,7 +38,7 @@ pub(crate) struct Chats;
 /// A chat as the caller sees it.
 #[derive(Object)]
 #[oai(example)]
-struct Chat {
+pub(crate) struct Chat {
     id: i64,
     kind: ChatKind,
     /// A group's name, a room's room name; null for personal and support chats
@@ -61,6 +61,22 @@ struct Chat {
     created_at: Instant,
     /// When something was said last, else when the chat was made
     updated_at: Instant,
+}
+
+impl Chat {
+    /// As operators see one.
+    pub(crate) fn of_support() -> Self {
+        Self {
+            kind: ChatKind::Support,
+            name: None,
+            is_private: false,
+            role: Role::Member,
+            members: None,
+            member_count: Some(1),
+            unread_count: 2,
+            ..Self::example()
+        }
+    }
 }
 
 impl Example for Chat {

@@ -34,6 +34,7 @@ mod rules;
 mod schema;
 mod sessions;
 mod signed_in;
+mod support;
 mod tokens;
 mod users;
 
@@ -41,8 +42,17 @@ pub use documents::document;
 pub use edge::{Check, Checked, Edge};
 
 use self::{
-    chats::Chats, envelope::Envelope, events::Events, health::Health, members::Members,
-    messages::Messages, reading::Reading, resource::resources, sessions::Sessions, tokens::Tokens,
+    chats::Chats,
+    envelope::Envelope,
+    events::Events,
+    health::Health,
+    members::Members,
+    messages::Messages,
+    reading::Reading,
+    resource::resources,
+    sessions::Sessions,
+    support::{SupportAuth, SupportChats},
+    tokens::Tokens,
     users::Users,
 };
 
@@ -56,12 +66,22 @@ type Apis = (
     Messages,
     Events,
     Reading,
+    SupportChats,
     Health,
 );
 
 fn apis() -> Apis {
     (
-        Tokens, Sessions, Users, Chats, Members, Messages, Events, Reading, Health,
+        Tokens,
+        Sessions,
+        Users,
+        Chats,
+        Members,
+        Messages,
+        Events,
+        Reading,
+        SupportChats,
+        Health,
     )
 }
 
@@ -75,5 +95,7 @@ pub fn endpoint(edge: Edge) -> impl Endpoint<Output = Response> {
     for (path, page) in documents::pages() {
         routes = routes.at(path, page);
     }
+    let auth = SupportAuth { edge: edge.clone() };
+    routes = routes.at("/v1/auth/", auth);
     Envelope { edge, routes }
 }

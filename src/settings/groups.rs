@@ -157,6 +157,10 @@ pub struct Limits {
     /// Sign-ins of the rpc dialect that live at once, per user
     #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = units::count)]
     pub max_sessions: u32,
+    /// Messages that a customer of the support dialect is shown at first
+    #[arg(long, value_name = "NUMBER", default_value = "500")]
+    #[arg(value_parser = |text: &str| units::between::<u64>(text, 1, 10_000))]
+    pub support_history: u64,
     /// Whether members, and not only owner and admins, may add others to a group
     #[arg(long, value_name = "true|false", default_value = "true", value_parser = units::yes_or_no)]
     #[arg(action = ArgAction::Set)]
@@ -181,7 +185,8 @@ pub struct Connections {
     #[arg(long, value_name = "NUMBER")]
     #[arg(value_parser = |text: &str| units::between::<usize>(text, 1, 10_000_000))]
     pub max_connections: Option<usize>,
-    /// Time for a request's headers, and so for a handshake, to come in
+    /// Time for a request's headers, and so for a handshake, to come in; and for the support
+    /// dialect's first frame
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::lifetime)]
     pub signin_deadline: Duration,
     /// Time for an rpc connection to show its first good token

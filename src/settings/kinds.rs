@@ -141,6 +141,8 @@ pub enum RootDialect {
     Lobby,
     /// The whole account, by requests and answers.
     Rpc,
+    /// Customers, and operators who answer them.
+    Support,
 }
 
 /// The form of log lines.

@@ -203,6 +203,11 @@ impl<W: World> Connection<W> {
         self.entry.raise_frame_bytes_max(bytes_max);
     }
 
+    /// Somebody who signed in before their dialect let them is let in: the connection lives as long as their sign-in.
+    pub fn stays_signed_in(&self, actor: &Actor) {
+        self.ends_in(self.life_of(actor));
+    }
+
     /// Without a sign-in by then the connection ends.
     pub fn must_sign_in_within(&self, time: Duration) {
         self.ends_in(Some(time));

@@ -40,6 +40,7 @@ mod sending;
 mod signing_out;
 mod slow;
 mod stopping;
+mod support_dialect;
 mod transcripts;
 mod two_nodes;
 mod typing;

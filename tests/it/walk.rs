@@ -53,6 +53,7 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
         r#"{"old_password": "x", "new_password": "y"}"#,
         SignIn,
     ),
+    ("GET", "/api/support/chats/", "", Staff),
     ("GET", "/api/chats/", "", SignIn),
     (
         "POST",

@@ -7,6 +7,7 @@ mod chats;
 mod lobby;
 mod room;
 mod rpc;
+mod support;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,6 +23,7 @@ use crate::{
 
 pub use chats::EVENTS as CHATS_EVENTS;
 pub use rpc::METHODS;
+pub use support::METHODS as SUPPORT_METHODS;
 
 /// What the dialects' consumers work on.
 pub struct World {
@@ -33,6 +35,17 @@ pub struct World {
     pub singles: Arc<Singles>,
     /// How long an rpc connection may wait for its first good token.
     pub rpc_deadline: Duration,
+    /// What holds for support's connections.
+    pub support: SupportRules,
+}
+
+/// What holds for the connections of the support dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct SupportRules {
+    /// How long one may wait for its first frame.
+    pub deadline: Duration,
+    /// Messages that a customer is shown at first.
+    pub history: u64,
 }
 
 impl super::World for World {
@@ -101,6 +114,13 @@ pub const DIALECTS: &[Dialect] = &[
         encode: rpc::encode,
         ends: Ends::Seat(rpc::end),
     },
+    Dialect {
+        name: support::Support::NAME,
+        frames: &[],
+        events: &[],
+        encode: support::encode,
+        ends: Ends::Seat(support::end),
+    },
 ];
 
 /// A dialect as the hub knows it.
@@ -123,6 +143,8 @@ pub enum RootDialect {
     Lobby,
     /// The whole account, by requests and answers.
     Rpc,
+    /// Customers, and operators who answer them.
+    Support,
 }
 
 /// Where the root dialect is served, to requests that ask for a socket.
@@ -138,6 +160,7 @@ pub fn routes(sockets: &Arc<Sockets<World>>, root: Option<RootDialect>) -> Route
     let room = || sockets.endpoint::<room::Room>();
     let lobby = || sockets.endpoint::<lobby::Lobby>();
     let rpc = || sockets.endpoint::<rpc::Rpc>();
+    let support = || sockets.endpoint::<support::Support>();
     // Those first that begin alike: the router forgets a pattern whose path is parted for another one.
     let routes = Route::new()
         .at("/ws/chats/", chats())
@@ -149,11 +172,14 @@ pub fn routes(sockets: &Arc<Sockets<World>>, root: Option<RootDialect>) -> Route
         .at("/ws/room/:room_name/", room())
         .at("/ws/room/:room_name", room())
         .at("/ws/lobby/", lobby())
-        .at("/ws/lobby", lobby());
+        .at("/ws/lobby", lobby())
+        .at("/ws/support/", support())
+        .at("/ws/support", support());
     ROOTS.into_iter().fold(routes, |routes, path| match root {
         Some(RootDialect::Chats) => routes.at(path, chats()),
         Some(RootDialect::Lobby) => routes.at(path, lobby()),
         Some(RootDialect::Rpc) => routes.at(path, rpc()),
+        Some(RootDialect::Support) => routes.at(path, support()),
         None => routes,
     })
 }
@@ -190,6 +216,6 @@ pub fn serves(request: &Request, root: Option<RootDialect>) -> bool {
     match path.split_once('/') {
         Some(("chat" | "room", name)) => !name.is_empty() && !name.contains('/'),
         Some(_) => false,
-        None => matches!(path, "chats" | "lobby" | "rpc"),
+        None => matches!(path, "chats" | "lobby" | "rpc" | "support"),
     }
 }

@@ -259,7 +259,7 @@ impl Rpc {
             actor: actor.clone(),
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
             in_literals: request.encoding == Encoding::Literal,
-            with_support: false,
+            chats: crate::chat::FollowedChats::Own,
             queue: cx.queue().clone(),
             announce: None,
         };
