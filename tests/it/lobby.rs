@@ -249,6 +249,30 @@ async fn a_renamed_room_is_found_by_its_new_name_and_its_old_one_is_free() {
 }
 
 #[tokio::test]
+async fn who_was_sent_away_from_a_room_that_was_renamed_then_comes_back_by_its_new_name() {
+    let server = Server::start().await;
+    let [elon, anna] = server.users(["Elon", "anna"]).await;
+    let (mut elons, mut annas) = (Guest::comes(&elon).await, Guest::comes(&anna).await);
+    annas.hears_itself("old", "one").await;
+    elons.does("join", "old").await;
+    annas
+        .is_told("Пользователь Elon вошёл в комнату \"old\"")
+        .await;
+    let chat = room(&anna).await;
+    anna.removes(&chat, &elon).await;
+    elons.is_refused(CLOSED).await;
+    annas.is_told("Пользователь Elon покинул комнату").await;
+    anna.renames(&chat, "new").await;
+    anna.adds(&chat, &elon).await;
+    elons.hears_itself("new", "two").await;
+    annas
+        .is_told("Пользователь Elon вошёл в комнату \"new\"")
+        .await;
+    annas.hears_said("Elon", "new", "two").await;
+    elons.hears_itself("new", "three").await;
+}
+
+#[tokio::test]
 async fn who_leaves_for_good_elsewhere_is_out_here_too() {
     let server = Server::start().await;
     let [elon, anna] = server.users(["Elon", "anna"]).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tertulia::settings::ConnectionRule;
 
-use crate::support::{Chat, Person, Phone, Server};
+use crate::support::{Chat, Person, Phone, Server, until};
 
 async fn joins(person: &Person, chat: &Chat) -> (Phone, Value) {
     let mut phone = person.joins(chat).await.hears_presence();
@@ -145,6 +145,32 @@ async fn who_is_removed_is_gone_and_one_room_knows_nothing_of_another() {
         (&page["is_online"], &page["last_seen"]),
         (&json!(true), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn whoever_has_any_socket_open_is_online_and_was_seen_when_the_last_one_closed() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    anna.creates_group("trip", [&boris]).await;
+    let seen = || async {
+        let page = anna.get(&format!("/api/users/{}/", boris.id)).await;
+        let page = page.expect(200);
+        (page["is_online"] == true, page["last_seen"].clone())
+    };
+    assert_eq!(seen().await, (false, Value::Null));
+    let lobby = boris.handshake_at("/ws/lobby/").open().await;
+    let mut lobby = lobby.expect("a socket");
+    // He is known by the time that he is answered.
+    lobby.sends_text("{}").await;
+    lobby.hears("error").await;
+    assert_eq!(seen().await, (true, Value::Null));
+    lobby.closes().await;
+    let last_seen = until("boris to be gone", || async {
+        let (is_online, last_seen) = seen().await;
+        (!is_online).then_some(last_seen)
+    })
+    .await;
+    assert!(last_seen.is_string(), "{last_seen}");
 }
 
 #[tokio::test]

@@ -115,9 +115,11 @@ impl Lobby {
         }
         let world = cx.world().clone();
         let chat = world.domain.chats.join_room(&self.actor, room).await?;
-        if self.rooms.values().any(|joined| joined.chat == chat) {
-            // Renamed, and found by its new name.
+        if self.has(chat) {
+            // It was renamed, and is found by its new name; or the connection was sent away from it.
             self.sort();
+        }
+        if self.has(chat) {
             return Ok(chat);
         }
         let (hub, entered) = world.hubs.enter(&self.actor, chat).await?;
@@ -146,6 +148,10 @@ impl Lobby {
         };
         self.rooms.insert(room.key().to_owned(), joined);
         Ok(chat)
+    }
+
+    fn has(&self, chat: ChatId) -> bool {
+        self.rooms.values().any(|joined| joined.chat == chat)
     }
 
     /// The room of this name, if the connection is in it.
