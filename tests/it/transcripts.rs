@@ -8,7 +8,10 @@
 //! | `people: anna, boris` | they sign up, and that is all |
 //! | `setting: messages_per_minute 3` | before anything else |
 //! | `anna connects` / `anna connects since 4` | a socket; `connection_established` is the next frame |
+//! | `operators: olga` | the same, and they are staff |
 //! | `anna connects to /ws/room/general/` | a socket elsewhere |
+//! | `anna connects as nobody to /ws/support/` | the same without a token |
+//! | `anna signs in at /v1/auth/ {...}` | what their name and password are answered |
 //! | `anna > {...}` | anna sends this text, JSON or not |
 //! | `boris < {...}` | the next frame that boris hears has exactly these keys and values |
 //! | `anna hangs up` | a clean close |
@@ -29,7 +32,7 @@ use std::{
 use serde_json::{Value, json};
 use tertulia::settings::Settings;
 
-use crate::support::{Chat, Heard, Person, Phone, Server};
+use crate::support::{Chat, Handshake, Heard, Person, Phone, Request, Server, person::PASSWORD};
 
 struct Replay {
     server: Server,
@@ -49,8 +52,19 @@ impl Replay {
             self.makes_group(names).await;
             return Ok(());
         }
+        if let Some(names) = line.strip_prefix("operators:") {
+            self.sign_up_operators(names).await;
+            return Ok(());
+        }
         let (name, rest) = line.split_once(' ').ok_or("a step is: who does what")?;
         let rest = rest.trim();
+        if let Some(target) = rest.strip_prefix("connects as nobody to ") {
+            let handshake = self.server.handshake(target);
+            return self.opens(name, handshake).await;
+        }
+        if let Some(door) = rest.strip_prefix("signs in at ") {
+            return self.signs_in_at(name, door).await;
+        }
         if let Some(target) = rest.strip_prefix("connects to ") {
             return self.connects_to(name, target).await;
         }
@@ -106,6 +120,25 @@ impl Replay {
         people
     }
 
+    async fn sign_up_operators(&mut self, names: &str) {
+        for name in names.split(',').map(str::trim) {
+            let person = self.server.operator(name).await;
+            self.bound.insert(format!("${name}"), json!(person.id));
+            self.people.insert(name.to_owned(), person);
+        }
+    }
+
+    /// By the form of the support dialect's door.
+    async fn signs_in_at(&mut self, name: &str, door: &str) -> Result<(), String> {
+        let (path, wanted) = door.split_once(' ').ok_or("a door and its answer")?;
+        let body = json!({"user_name": name, "password": PASSWORD});
+        let request = Request::new("POST", path).json(&body);
+        let answer = request.send(self.server.address()).await.expect(200);
+        let wanted: Value = serde_json::from_str(wanted).map_err(|error| error.to_string())?;
+        self.fits(&wanted, &answer)
+            .map_err(|why| format!("{why}: answered {answer}"))
+    }
+
     async fn makes_group(&mut self, names: &str) {
         let people = self.sign_up(names).await;
         let others: Vec<i64> = people[1..].iter().map(|person| person.id).collect();
@@ -127,6 +160,10 @@ impl Replay {
 
     async fn connects_to(&mut self, name: &str, target: &str) -> Result<(), String> {
         let handshake = self.people[name].handshake_at(target);
+        self.opens(name, handshake).await
+    }
+
+    async fn opens(&mut self, name: &str, handshake: Handshake) -> Result<(), String> {
         let mut phone = handshake
             .open()
             .await
@@ -299,4 +336,14 @@ async fn replays_all(dialect: &str, at_least: usize) {
     for path in paths {
         replays(&path).await;
     }
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_chats_dialect_is_what_happens() {
+    replays_all("chats", 1).await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_support_dialect_is_what_happens() {
+    replays_all("support", 3).await;
 }
