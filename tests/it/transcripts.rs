@@ -202,6 +202,7 @@ impl Replay {
         for name in names {
             let value = self.bound[name].to_string();
             text = text
+                .replace(&format!("\"{name} as text\""), &format!("\"{value}\""))
                 .replace(&format!("\"{name}\""), &value)
                 .replace(name.as_str(), &value);
         }

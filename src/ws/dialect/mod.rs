@@ -21,9 +21,7 @@ use crate::{
     hub::{Encode, Ends, Hubs, Voice},
 };
 
-pub use chats::EVENTS as CHATS_EVENTS;
 pub use rpc::METHODS;
-pub use support::METHODS as SUPPORT_METHODS;
 
 /// What the dialects' consumers work on.
 pub struct World {
@@ -88,8 +86,8 @@ pub const DIALECTS: &[Dialect] = &[
     },
     Dialect {
         name: chats::Chats::NAME,
-        frames: &[],
-        events: &[],
+        frames: chat::FRAMES,
+        events: chats::EVENTS,
         encode: chats::encode,
         ends: Ends::Seat(chats::removed),
     },
@@ -116,8 +114,8 @@ pub const DIALECTS: &[Dialect] = &[
     },
     Dialect {
         name: support::Support::NAME,
-        frames: &[],
-        events: &[],
+        frames: support::METHODS,
+        events: support::EVENTS,
         encode: support::encode,
         ends: Ends::Seat(support::end),
     },

@@ -9,8 +9,33 @@ use crate::{
     view::{ChatKindView, ChatView},
 };
 
-/// The frames' types, as the documents list them, besides the chat dialect's.
-pub const EVENTS: &[&str] = &["chat_added", "chat_removed", "unread"];
+/// The frames' types, as the documents list them: the chat dialect's and those about the list.
+pub(in crate::ws::dialect) const EVENTS: &[&str] = &[
+    "connection_established",
+    "message",
+    "message_edited",
+    "message_deleted",
+    "reaction_added",
+    "reaction_removed",
+    "typing",
+    "presence",
+    "user_online",
+    "user_offline",
+    "messages_read",
+    "messages",
+    "synced",
+    "member_joined",
+    "member_left",
+    "member_changed",
+    "chat_updated",
+    "chat_deleted",
+    "authenticated",
+    "pong",
+    "error",
+    "chat_added",
+    "chat_removed",
+    "unread",
+];
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

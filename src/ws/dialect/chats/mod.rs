@@ -21,7 +21,7 @@ use crate::{
     ws::{Connection, Consumer, Handshake, close},
 };
 
-pub use self::frames::EVENTS;
+pub(super) use self::frames::EVENTS;
 
 /// One connection to all chats of its user.
 pub(super) struct Chats {

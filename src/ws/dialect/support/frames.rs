@@ -11,6 +11,10 @@ use crate::{
     hub::SharedFrame,
 };
 
+/// What the server tells, as the documents list it: by the keys of its results.
+pub(in crate::ws::dialect) const EVENTS: &[&str] =
+    &["messages", "message", "chats", "read", "typing", "error"];
+
 /// What a request is answered with instead of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {

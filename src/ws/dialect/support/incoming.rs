@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::frames::Failure;
 
 /// The methods, as the documents list them.
-pub const METHODS: &[&str] = &[
+pub(in crate::ws::dialect) const METHODS: &[&str] = &[
     "message.auth",
     "message.send",
     "message.operatorSend",

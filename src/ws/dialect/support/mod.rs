@@ -26,7 +26,7 @@ use crate::{
     ws::{Connection, Consumer, Credential, Handshake, SignInRefused, close},
 };
 
-pub use self::incoming::METHODS;
+pub(super) use self::{frames::EVENTS, incoming::METHODS};
 
 /// Messages of all open chats that an operator is shown at first.
 const OPERATOR_HISTORY: u64 = 100;
