@@ -61,6 +61,16 @@ pub struct Messages {
 impl Messages {
     /// Sends a message. What comes back is committed; a repeated `client_id` gives the first one again.
     pub async fn send(&self, actor: &Actor, send: SendMessage) -> Result<Sent, ChatError> {
+        self.post(actor, send)?.await
+    }
+
+    /// Hands a message to the writer, after those handed to it before. What comes back waits until it is committed;
+    /// dropped, the message is sent all the same.
+    pub fn post(
+        &self,
+        actor: &Actor,
+        send: SendMessage,
+    ) -> Result<impl Future<Output = Result<Sent, ChatError>> + use<>, ChatError> {
         let text = Text::parse(&send.text, self.core.limits.message_chars)?;
         let client_id = send.client_id.map(checked_client_id).transpose()?;
         let slot = self.core.send_slot(actor);
@@ -78,12 +88,16 @@ impl Messages {
             by: By::from(actor),
         };
         // Membership, blocks, repeats and whether it is staff in a support chat, who have no limit: in the transaction.
-        let sent = self.core.writer.append(message, slot).await?;
-        if !sent.repeat {
-            let (chat, message_id) = (sent.message.chat, sent.message.id);
-            debug!(%chat, %message_id, user = %actor.id(), "chat {chat}: message {message_id}");
-        }
-        Ok(sent)
+        let answer = self.core.writer.append(message, slot)?;
+        let user = actor.id();
+        Ok(async move {
+            let sent = answer.await?;
+            if !sent.repeat {
+                let (chat, message_id) = (sent.message.chat, sent.message.id);
+                debug!(%chat, %message_id, %user, "chat {chat}: message {message_id}");
+            }
+            Ok(sent)
+        })
     }
 
     /// Changes the text of one's own message.

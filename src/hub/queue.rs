@@ -300,6 +300,11 @@ impl Queue {
         .await
     }
 
+    /// Whether every answer has been written to the socket.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.state.lock().is_answered()
+    }
+
     /// Drops what the hub pushed of a chat and isn't being written yet: a replay tells it again.
     pub fn forget_pushed(&self, chat: ChatId) {
         let is_of_chat = |frame: &SharedFrame| frame.chat == Some(chat);

@@ -3,8 +3,16 @@
 //! Not here: frames on the wire (`socket`), sign-in by handshake (`signin`), the dialects.
 //! Bounded by: the frames that a connection may send in a second, the errors that it may cause, and
 //! one frame at a time: the next isn't read before this one is served and its answers are written.
+//! Only what is answered `later` lets others follow, `LATER_MAX` at most.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use entity::{ChatId, SessionId, UserId};
 use tracing::debug;
@@ -27,6 +35,29 @@ const VIOLATIONS_SPAN: Duration = Duration::from_secs(10);
 const VIOLATIONS_MAX: u32 = 20;
 /// A token without a session of ours: nobody can revoke it, so it is asked for again after a day.
 const SESSIONLESS_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Frames of a connection whose answers are still to come.
+const LATER_MAX: usize = 64;
+
+/// What a frame is answered with in the end.
+#[derive(Debug)]
+pub enum Reply {
+    /// Nothing: its sender learns of it as everyone does.
+    Silence,
+    /// This.
+    Answer(SharedFrame),
+    /// This error, for which the client is to blame.
+    Error(SharedFrame),
+    /// This, where one more frame is within the connection's pace; else that error.
+    Paced {
+        /// The answer.
+        answer: SharedFrame,
+        /// The error.
+        refusal: SharedFrame,
+    },
+}
+
+type Later = Pin<Box<dyn Future<Output = Reply> + Send + Sync>>;
 
 /// What stands behind the consumers: who somebody is, and whatever their operations need.
 pub trait World: Send + Sync + 'static {
@@ -83,6 +114,8 @@ pub struct Connection<W> {
     frames: Bucket,
     violations: Window,
     history: Window,
+    /// What is answered later, in the order of the frames.
+    later: VecDeque<Later>,
 }
 
 impl<W: World> Connection<W> {
@@ -92,6 +125,7 @@ impl<W: World> Connection<W> {
             frames: Bucket::new(limits.frames_per_second),
             violations: Window::new(VIOLATIONS_MAX - 1, VIOLATIONS_SPAN),
             history: Window::new(limits.history_per_minute, Duration::from_secs(60)),
+            later: VecDeque::new(),
             sockets,
             entry,
         }
@@ -127,6 +161,53 @@ impl<W: World> Connection<W> {
     pub fn send_error(&mut self, frame: SharedFrame) -> Result<(), Close> {
         self.send(frame)?;
         self.violates()
+    }
+
+    /// Sends what a frame is answered with.
+    pub fn reply(&mut self, reply: Reply) -> Result<(), Close> {
+        match reply {
+            Reply::Silence => Ok(()),
+            Reply::Answer(frame) => self.send(frame),
+            Reply::Error(frame) => self.send_error(frame),
+            Reply::Paced { answer, .. } if self.takes_frame() => self.send(answer),
+            Reply::Paced { refusal, .. } => self.send_error(refusal),
+        }
+    }
+
+    /// Answers the frame in hand once `reply` is known, after the frames before it. The next frames
+    /// are served meanwhile: for sends, of which many share a commit. Dropped when the connection
+    /// ends.
+    pub fn later(&mut self, reply: impl Future<Output = Reply> + Send + Sync + 'static) {
+        self.later.push_back(Box::pin(reply));
+    }
+
+    /// Comes back when everything that is answered later has got its answer: for frames that rely
+    /// on what was sent before them.
+    pub async fn settled(&mut self) -> Result<(), Close> {
+        poll_fn(|context| self.poll_later(context)).await
+    }
+
+    /// Whether frames wait for an answer that comes later.
+    pub(super) fn owes_later(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Whether one more frame may be answered later.
+    pub(super) fn takes_later(&self) -> bool {
+        self.later.len() < LATER_MAX
+    }
+
+    /// Answers what can be answered now, in order. Ready: nothing is left, or the connection must end.
+    pub(super) fn poll_later(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        while let Some(first) = self.later.front_mut() {
+            let Poll::Ready(reply) = first.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            self.later.pop_front();
+            self.reply(reply)?;
+        }
+        self.later = VecDeque::new();
+        Poll::Ready(Ok(()))
     }
 
     /// Comes back when all that was sent is written: for histories, which go out as fast as their

@@ -27,7 +27,7 @@ use poem::{
 };
 
 pub use self::{
-    consumer::{Connection, Consumer, World},
+    consumer::{Connection, Consumer, Reply, World},
     registry::Registry,
     signin::{Credential, Handshake, Origins, SignInRefused},
     single::{SecondConnection, Singles},

@@ -161,7 +161,7 @@ impl<C: Consumer> Socket<C> {
                         self.work.disconnect(close);
                         true
                     }
-                    None => self.serve_next(),
+                    None => self.serve_next(cx),
                 };
                 if !has_begun {
                     break;
@@ -180,8 +180,8 @@ impl<C: Consumer> Socket<C> {
     }
 
     fn worked(&mut self, result: Result<(), Close>) {
-        self.is_answered = false;
         let queue = &self.registration.entry().queue;
+        self.is_answered &= queue.is_answered();
         if let Err(close) = result {
             queue.close(close);
         } else if !self.is_connected && self.work.is_idle() {
@@ -190,8 +190,15 @@ impl<C: Consumer> Socket<C> {
         }
     }
 
-    /// Takes the next frame, if the last one's answers are written.
-    fn serve_next(&mut self) -> bool {
+    /// Takes the next frame, if the last one's answers are written, or come later.
+    fn serve_next(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.work.owes_later() {
+            let answered = self.work.poll_later(cx);
+            self.worked(answered);
+            if !self.work.takes_later() {
+                return false;
+            }
+        }
         if !self.is_answered || !matches!(self.line, Line::Open) {
             return false;
         }

@@ -4,7 +4,7 @@
 
 use std::{
     future::Future,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -83,6 +83,29 @@ impl<C: Consumer> Work<C> {
         Poll::Ready(outcome.result)
     }
 
+    /// Whether frames wait for an answer that comes later.
+    pub(super) fn owes_later(&self) -> bool {
+        matches!(self, Self::Idle(served) if served.cx.owes_later())
+    }
+
+    /// Whether the next frame may come although others are answered later.
+    pub(super) fn takes_later(&self) -> bool {
+        matches!(self, Self::Idle(served) if served.cx.takes_later())
+    }
+
+    /// Answers what can be answered by now.
+    pub(super) fn poll_later(&mut self, context: &mut Context<'_>) -> Result<(), Close> {
+        let Self::Idle(served) = self else {
+            return Ok(());
+        };
+        let cx = &mut served.cx;
+        match catch_unwind(AssertUnwindSafe(|| cx.poll_later(context))) {
+            Ok(Poll::Ready(answered)) => answered,
+            Ok(Poll::Pending) => Ok(()),
+            Err(_) => Err(panicked::<C>(cx.id())),
+        }
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         matches!(self, Self::Idle(_))
     }
@@ -145,14 +168,17 @@ async fn guard<C: Consumer, T>(
     id: ConnectionId,
     future: impl Future<Output = T>,
 ) -> Result<T, Close> {
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| {
-        let (id, dialect) = (id.0, C::NAME);
-        error!(
-            connection = id,
-            dialect, "connection {id}: its {dialect} consumer panicked"
-        );
-        close::FAULT
-    })
+    let guarded = AssertUnwindSafe(future).catch_unwind().await;
+    guarded.map_err(|_| panicked::<C>(id))
+}
+
+fn panicked<C: Consumer>(id: ConnectionId) -> Close {
+    let (id, dialect) = (id.0, C::NAME);
+    error!(
+        connection = id,
+        dialect, "connection {id}: its {dialect} consumer panicked"
+    );
+    close::FAULT
 }
 
 fn log_connected<C: Consumer>(cx: &Connection<C::World>, handshake: &Handshake) {

@@ -78,23 +78,26 @@ impl Queue {
         Ok(given_up)
     }
 
-    /// Puts a job at the end and waits for its answer, but not for ever.
-    pub(super) async fn ask<T>(
+    /// Puts a job at the end. What comes back waits for its answer, but not for ever.
+    pub(super) fn ask<T>(
         &self,
         job: Job,
         bytes: usize,
         answer: oneshot::Receiver<Result<T, ChatError>>,
-    ) -> Result<T, ChatError> {
+    ) -> Result<impl Future<Output = Result<T, ChatError>> + use<T>, ChatError> {
         let given_up = self.push(job, bytes)?;
-        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-            Ok(Ok(result)) => result,
-            // The writer ends without an answer only where its task died.
-            Ok(Err(_)) => Err(ChatError::Unavailable),
-            Err(_) => {
-                given_up.store(true, Ordering::Release);
-                Err(ChatError::Unavailable)
+        let answer = tokio::time::timeout(ANSWER_WITHIN, answer);
+        Ok(async move {
+            match answer.await {
+                Ok(Ok(result)) => result,
+                // The writer ends without an answer only where its task died.
+                Ok(Err(_)) => Err(ChatError::Unavailable),
+                Err(_) => {
+                    given_up.store(true, Ordering::Release);
+                    Err(ChatError::Unavailable)
+                }
             }
-        }
+        })
     }
 
     /// Takes what waits, at most `max`, leaving out what has been given up.

@@ -112,7 +112,7 @@ impl Desktop {
                 connection: None,
             },
         };
-        self.writer.append(message, Ok(Slot::free())).await
+        self.writer.append(message, Ok(Slot::free()))?.await
     }
 
     async fn rows(&self, chat: ChatId) -> Vec<message::Model> {
@@ -323,12 +323,14 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
     let repeat = desktop
         .writer
         .append(message(chat, Some("k")), Err(over))
+        .unwrap()
         .await
         .unwrap();
     assert_eq!((repeat.repeat, &repeat.message), (true, &first.message));
     let refused = desktop
         .writer
         .append(message(chat, Some("new")), Err(over))
+        .unwrap()
         .await;
     assert!(matches!(
         refused,
@@ -340,6 +342,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
     let missing = desktop
         .writer
         .append(message(nowhere, None), Ok(slot))
+        .unwrap()
         .await;
     assert!(matches!(missing, Err(ChatError::NotFound(_))));
     let slot = windows
@@ -348,6 +351,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
     desktop
         .writer
         .append(message(chat, None), Ok(slot))
+        .unwrap()
         .await
         .unwrap();
     assert!(

@@ -1,6 +1,6 @@
 //! What a client does in a chat: the same on the socket of one chat and on that of all chats.
 
-use entity::{ChatId, ContentType};
+use entity::{ChatId, ContentType, UserId};
 use tracing::error;
 
 use super::{
@@ -8,11 +8,11 @@ use super::{
     incoming::{Incoming, PAGE_SIZE},
 };
 use crate::{
-    chat::{Actor, AuthError, ChatError, Direction, EditMessage, PageNumber, SendMessage},
+    chat::{Actor, AuthError, ChatError, Direction, EditMessage, PageNumber, SendMessage, Sent},
     hub::Close,
     origin::Approach,
     view::Links,
-    ws::{Connection, Credential, SignInRefused, dialect::World},
+    ws::{Connection, Credential, Reply, SignInRefused, dialect::World},
 };
 
 /// Who talks, from where.
@@ -57,16 +57,16 @@ impl Conversation {
                     reply_to,
                     content_type: ContentType::Text,
                 };
-                match world.domain.messages.send(&self.actor, send).await {
-                    // A repeat costs no send, so it counts as any other frame does.
-                    Ok(sent) if sent.repeat && !cx.takes_frame() => {
-                        cx.send_error(frames.too_many_requests(client_id.as_deref()))
-                    }
-                    Ok(sent) if sent.repeat => cx.send(frames.repeat(&sent.message)),
-                    // The sender learns of it as everyone does: by the event.
-                    Ok(_) => Ok(()),
-                    Err(error) => self.fail(cx, chat, frames, &error, client_id.as_deref()),
-                }
+                let posted = world.domain.messages.post(&self.actor, send);
+                let user = self.actor.id();
+                cx.later(async move {
+                    let sent = match posted {
+                        Ok(answer) => answer.await,
+                        Err(error) => Err(error),
+                    };
+                    sent_or_not(&sent, chat, user, frames, client_id.as_deref())
+                });
+                Ok(())
             }
             Incoming::ReadMessages { up_to } => {
                 match world.domain.reading.mark(&self.actor, chat, up_to).await {
@@ -112,7 +112,7 @@ impl Conversation {
         }
     }
 
-    /// Answers with what went wrong. The client is to blame for all but what is away or broken.
+    /// Answers with what went wrong.
     pub(in crate::ws::dialect) fn fail(
         &self,
         cx: &mut Connection<World>,
@@ -121,15 +121,7 @@ impl Conversation {
         failed: &ChatError,
         client_id: Option<&str>,
     ) -> Result<(), Close> {
-        let frame = frames.failed(failed, client_id);
-        match failed {
-            ChatError::Unavailable => cx.send(frame),
-            ChatError::Store(cause) => {
-                error!(%chat, user = %self.actor.id(), "chat {chat}: {cause}");
-                cx.send(frame)
-            }
-            _ => cx.send_error(frame),
-        }
+        cx.reply(reason(failed, chat, self.actor.id(), frames, client_id))
     }
 
     async fn page(
@@ -212,5 +204,44 @@ impl Conversation {
             Err(error) => error.to_string(),
         };
         cx.send_error(frames.error(&problem, "invalid", None, None))
+    }
+}
+
+/// What the sender of a message is told.
+fn sent_or_not(
+    sent: &Result<Sent, ChatError>,
+    chat: ChatId,
+    user: UserId,
+    frames: Frames,
+    client_id: Option<&str>,
+) -> Reply {
+    match sent {
+        // They learn of it as everyone does: by the event.
+        Ok(sent) if !sent.repeat => Reply::Silence,
+        // A repeat costs no send, so it counts as any other frame does.
+        Ok(sent) => Reply::Paced {
+            answer: frames.repeat(&sent.message),
+            refusal: frames.too_many_requests(client_id),
+        },
+        Err(error) => reason(error, chat, user, frames, client_id),
+    }
+}
+
+/// What went wrong. The client is to blame for all but what is away or broken.
+fn reason(
+    failed: &ChatError,
+    chat: ChatId,
+    user: UserId,
+    frames: Frames,
+    client_id: Option<&str>,
+) -> Reply {
+    let frame = frames.failed(failed, client_id);
+    match failed {
+        ChatError::Unavailable => Reply::Answer(frame),
+        ChatError::Store(cause) => {
+            error!(%chat, %user, "chat {chat}: {cause}");
+            Reply::Answer(frame)
+        }
+        _ => Reply::Error(frame),
     }
 }

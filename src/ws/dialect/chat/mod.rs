@@ -149,7 +149,12 @@ impl Consumer for Chat {
 
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         let frames = Frames::default();
-        let incoming = match Incoming::parse(frame) {
+        let incoming = Incoming::parse(frame);
+        // Sends overlap; every other frame relies on what was sent before it.
+        if !matches!(incoming, Ok(Incoming::Message { .. })) {
+            cx.settled().await?;
+        }
+        let incoming = match incoming {
             Ok(incoming) => incoming,
             Err(wrong) => return cx.send_error(frames.wrong(&wrong)),
         };
