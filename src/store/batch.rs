@@ -105,7 +105,7 @@ impl Batch {
     // In ascending id: two nodes whose batches share chats then lock the rows in one order, and wait instead of
     // deadlocking (PostgreSQL manual, 13.3.4). SQLite has locked the database at BEGIN IMMEDIATE.
     pub async fn lock_chats(&self, ids: &[ChatId]) -> Stored<HashMap<ChatId, chat::Model>> {
-        let sql = "SELECT * FROM chat WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id";
+        let sql = "SELECT * FROM chat WHERE id IN (SELECT value FROM jsonb_each(?)) ORDER BY id";
         let statement = with_rows(&self.transaction, sql, &ids, [])?;
         let rows = chat::Entity::find()
             .from_raw_sql(statement)
@@ -117,7 +117,7 @@ impl Batch {
     /// Which of these (chat, user) have no right to write: not a member, or barred.
     pub async fn find_strangers(&self, asked: &[(ChatId, UserId)]) -> Stored<Vec<usize>> {
         self.places(
-            "SELECT j.key AS place FROM json_each(?) j \
+            "SELECT j.key AS place FROM jsonb_each(?) j \
              LEFT JOIN member m ON m.chat_id = j.value ->> 0 AND m.user_id = j.value ->> 1 \
              WHERE m.role IS NULL OR m.role = 'banned'",
             &asked,
@@ -128,7 +128,7 @@ impl Batch {
     /// Which of these (chat, sender), all in personal chats, are blocked by the other one.
     pub async fn find_blocked(&self, asked: &[(ChatId, UserId)]) -> Stored<Vec<usize>> {
         self.places(
-            "SELECT j.key AS place FROM json_each(?) j \
+            "SELECT j.key AS place FROM jsonb_each(?) j \
              JOIN member m ON m.chat_id = j.value ->> 0 AND m.user_id <> j.value ->> 1 \
              JOIN block b ON b.user_id = m.user_id AND b.blocked_id = j.value ->> 1",
             &asked,
@@ -139,7 +139,7 @@ impl Batch {
     /// Which of these (chat, message) don't belong together.
     pub async fn find_misplaced(&self, asked: &[(ChatId, MessageId)]) -> Stored<Vec<usize>> {
         self.places(
-            "SELECT j.key AS place FROM json_each(?) j \
+            "SELECT j.key AS place FROM jsonb_each(?) j \
              LEFT JOIN message m ON m.id = j.value ->> 1 AND m.chat_id = j.value ->> 0 WHERE m.id IS NULL",
             &asked,
         )
@@ -151,7 +151,7 @@ impl Batch {
         &self,
         asked: &[(ChatId, UserId, &str)],
     ) -> Stored<Vec<(usize, message::Model)>> {
-        let sql = "SELECT j.key AS place, m.* FROM json_each(?) j JOIN message m \
+        let sql = "SELECT j.key AS place, m.* FROM jsonb_each(?) j JOIN message m \
                    ON m.chat_id = j.value ->> 0 AND m.sender_id = j.value ->> 1 AND m.client_id = j.value ->> 2";
         let statement = with_rows(&self.transaction, sql, &asked, [])?;
         let rows = self.transaction.query_all_raw(statement).await?;
@@ -175,7 +175,7 @@ impl Batch {
         let sql = "INSERT INTO message \
                    (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
                    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                   value ->> 7, 0 FROM json_each(?)";
+                   value ->> 7, 0 FROM jsonb_each(?)";
         let table: Vec<_> = rows
             .iter()
             .map(|row| {
@@ -208,7 +208,7 @@ impl Batch {
     pub async fn insert_changes(&self, rows: &[change::Model]) -> Stored<()> {
         let sql = "INSERT INTO change (chat_id, seq, kind, message_id, user_id, by_id, role, emoji, at) \
                    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                   value ->> 7, value ->> 8 FROM json_each(?)";
+                   value ->> 7, value ->> 8 FROM jsonb_each(?)";
         let table: Vec<_> = rows
             .iter()
             .map(|row| {
@@ -237,7 +237,7 @@ impl Batch {
     pub async fn write_counters(&self, chats: &[ChatCounters]) -> Stored<()> {
         let sql = "UPDATE chat SET last_seq = j.value ->> 1, message_count = j.value ->> 2, \
                    last_message_at = j.value ->> 3, waiting_seq = j.value ->> 4, waiting_since = j.value ->> 5 \
-                   FROM json_each(?) j WHERE chat.id = j.value ->> 0";
+                   FROM jsonb_each(?) j WHERE chat.id = j.value ->> 0";
         let table: Vec<_> = chats
             .iter()
             .map(|chat| {
@@ -263,7 +263,7 @@ impl Batch {
 
     /// Moves members' marks forward; one that is further already stays.
     pub async fn write_marks(&self, marks: &[(ChatId, UserId, Seq)]) -> Stored<()> {
-        let sql = "UPDATE member SET last_read_seq = j.value ->> 2 FROM json_each(?) j \
+        let sql = "UPDATE member SET last_read_seq = j.value ->> 2 FROM jsonb_each(?) j \
                    WHERE member.chat_id = j.value ->> 0 AND member.user_id = j.value ->> 1 \
                    AND member.last_read_seq < j.value ->> 2";
         self.transaction
@@ -274,7 +274,7 @@ impl Batch {
 
     /// Moves what operators have read of support chats forward.
     pub async fn write_operator_marks(&self, marks: &[(ChatId, Seq)]) -> Stored<()> {
-        let sql = "UPDATE chat SET support_read_seq = j.value ->> 1 FROM json_each(?) j \
+        let sql = "UPDATE chat SET support_read_seq = j.value ->> 1 FROM jsonb_each(?) j \
                    WHERE chat.id = j.value ->> 0 AND chat.support_read_seq < j.value ->> 1";
         self.transaction
             .execute_raw(with_rows(&self.transaction, sql, &marks, [])?)
@@ -318,7 +318,7 @@ impl Batch {
 impl Store {
     /// Messages by chat and number.
     pub async fn find_messages_at(&self, places: &[(ChatId, Seq)]) -> Stored<Vec<message::Model>> {
-        let sql = "SELECT m.* FROM json_each(?) j JOIN message m \
+        let sql = "SELECT m.* FROM jsonb_each(?) j JOIN message m \
                    ON m.chat_id = j.value ->> 0 AND m.seq = j.value ->> 1";
         let statement = with_rows(self.write(), sql, &places, [])?;
         Ok(message::Entity::find()
@@ -329,7 +329,7 @@ impl Store {
 
     /// Changes by chat and number.
     pub async fn find_changes_at(&self, places: &[(ChatId, Seq)]) -> Stored<Vec<change::Model>> {
-        let sql = "SELECT c.* FROM json_each(?) j JOIN change c \
+        let sql = "SELECT c.* FROM jsonb_each(?) j JOIN change c \
                    ON c.chat_id = j.value ->> 0 AND c.seq = j.value ->> 1";
         let statement = with_rows(self.write(), sql, &places, [])?;
         Ok(change::Entity::find()

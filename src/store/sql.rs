@@ -52,7 +52,8 @@ pub(super) fn parse_time(text: &str) -> Option<Time> {
     Some(time.and_utc())
 }
 
-/// A statement whose first parameter is a whole table: `rows` as a JSON array of arrays, read by `json_each`.
+/// A statement whose first parameter is a whole table: `rows` as a JSON array of arrays, read by `jsonb_each` (whose
+/// rows needn't be parsed again for each column) or `json_each`.
 pub(super) fn with_rows(
     on: &impl ConnectionTrait,
     sql: &str,
