@@ -125,7 +125,7 @@ async fn send(
             seq.into(),
             (task as i64).into(),
             TEXT.into(),
-            format!("{task}-{sent}").into(),
+            sent.to_string().into(),
         ];
         let insert = Statement::from_sql_and_values(DbBackend::Sqlite, ADD_MESSAGE, row);
         transaction.execute_raw(insert).await?;

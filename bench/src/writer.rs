@@ -157,7 +157,7 @@ async fn send(
         let message = SendMessage {
             chat,
             text: TEXT.to_owned(),
-            client_id: Some(format!("{user}-{sent}")),
+            client_id: Some(sent.to_string()),
             reply_to: None,
             content_type: ContentType::Text,
         };

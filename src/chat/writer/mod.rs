@@ -15,7 +15,12 @@ mod sends;
 mod tests;
 mod turn;
 
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use entity::{ChatId, Seq, message};
 use futures_util::FutureExt;
@@ -43,6 +48,9 @@ const BATCH_MAX: usize = 256;
 const TURNS_MAX: usize = 8;
 /// How often a rolled-back batch is tried again as it is, before its jobs run one by one.
 const CONTENTION_RETRIES: usize = 5;
+/// Client ids come but once as a rule: their unique key tells of the others. Where it did, they are looked for first
+/// for so long, since clients that send again come in crowds.
+const REPEATS_FOR: Duration = Duration::from_secs(1);
 /// The first wait before the database is asked again; doubled up to `RETRY_AT_MOST`.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_AT_MOST: Duration = Duration::from_secs(1);
@@ -96,6 +104,7 @@ impl Writer {
             publish,
             queue: queue.clone(),
             marks: marks.clone(),
+            repeats_until: Mutex::new(None),
         };
         let task = tokio::spawn(desk.keep_running());
         Writer {
@@ -105,18 +114,16 @@ impl Writer {
         }
     }
 
-    /// Sends a message: what comes back is committed.
-    pub(crate) async fn append(
+    /// Takes a message, after those taken before it. What comes back waits until it is committed.
+    pub(crate) fn append(
         &self,
         message: NewMessage,
         slot: Result<Slot<entity::UserId>, OverLimit>,
-    ) -> Result<Sent, ChatError> {
+    ) -> Result<impl Future<Output = Result<Sent, ChatError>> + use<>, ChatError> {
         let (caller, answer) = oneshot::channel();
         let job = SendJob::new(message, slot, caller);
         let bytes = job.bytes();
-        self.queue
-            .ask(Job::Send(Box::new(job)), bytes, answer)
-            .await
+        self.queue.ask(Job::Send(Box::new(job)), bytes, answer)
     }
 
     /// Carries out any other operation: what comes back is committed.
@@ -130,13 +137,9 @@ impl Writer {
             output: None,
             caller,
         };
-        self.queue
-            .ask(
-                Job::Other(Box::new(pending)),
-                size_of::<Pending<O>>(),
-                answer,
-            )
-            .await
+        let job = Job::Other(Box::new(pending));
+        let bytes = size_of::<Pending<O>>();
+        self.queue.ask(job, bytes, answer)?.await
     }
 
     /// Commits a mark of reading with the next batch and tells it, at most once a second per member and chat.
@@ -185,6 +188,8 @@ struct Desk {
     publish: Arc<dyn Publish>,
     queue: Arc<Queue>,
     marks: Arc<Marks>,
+    /// Until then repeats are looked for before anything is inserted.
+    repeats_until: Mutex<Option<Instant>>,
 }
 
 impl Desk {
@@ -272,14 +277,19 @@ impl Desk {
     ) -> Option<(Vec<Waiting>, StoreError)> {
         let mut contended = 0;
         let mut wait = RETRY_FIRST;
+        let mut expects_repeats = self.expects_repeats();
         loop {
-            match self.attempt(&mut jobs, marks).await {
+            match self.attempt(&mut jobs, marks, expects_repeats).await {
                 Attempt::Committed(events) => {
                     self.conclude(jobs, events);
                     return None;
                 }
                 Attempt::RolledBack(StoreError::Contended(_)) if contended < CONTENTION_RETRIES => {
                     contended += 1
+                }
+                Attempt::RolledBack(StoreError::Duplicate(_)) if !expects_repeats => {
+                    expects_repeats = true;
+                    *self.repeats_until.lock() = Some(Instant::now() + REPEATS_FOR);
                 }
                 Attempt::RolledBack(error) if error.is_away() => {
                     warn!(jobs = jobs.len(), "writer: {error}");
@@ -315,13 +325,23 @@ impl Desk {
         }
     }
 
+    fn expects_repeats(&self) -> bool {
+        let until = *self.repeats_until.lock();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// One transaction.
-    async fn attempt(&self, jobs: &mut [Waiting], marks: &[DueMark]) -> Attempt {
+    async fn attempt(
+        &self,
+        jobs: &mut [Waiting],
+        marks: &[DueMark],
+        expects_repeats: bool,
+    ) -> Attempt {
         let batch = match self.store.begin_batch(self.commit.clone()).await {
             Ok(batch) => batch,
             Err(error) => return Attempt::RolledBack(error),
         };
-        let (taken, events) = match self.fill(&batch, jobs, marks).await {
+        let (taken, events) = match self.fill(&batch, jobs, marks, expects_repeats).await {
             Ok(filled) => filled,
             Err(error) => return Attempt::RolledBack(error),
         };
@@ -342,6 +362,7 @@ impl Desk {
         batch: &crate::store::Batch,
         jobs: &mut [Waiting],
         marks: &[DueMark],
+        expects_repeats: bool,
     ) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
         let mut chats = BTreeSet::new();
         for waiting in jobs.iter() {
@@ -364,7 +385,7 @@ impl Desk {
                         Job::Other(_) => None,
                     })
                     .collect();
-                sends::apply(&mut turn, &mut sends).await
+                sends::apply(&mut turn, &mut sends, expects_repeats).await
             } else {
                 let mut applied = Ok(());
                 for waiting in now {

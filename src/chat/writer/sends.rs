@@ -81,10 +81,15 @@ impl SendJob {
     }
 }
 
-/// Sends all of `jobs`, in their order: each gets its outcome, none fails another.
-pub(super) async fn apply(turn: &mut Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatError> {
+/// Sends all of `jobs`, in their order: each gets its outcome, none fails another. A client id that exists already is a
+/// `Duplicate` for all of them, unless `expects_repeats`: then its first message is the outcome.
+pub(super) async fn apply(
+    turn: &mut Turn<'_>,
+    jobs: &mut [&mut SendJob],
+    expects_repeats: bool,
+) -> Result<(), ChatError> {
     refuse(turn, jobs).await?;
-    let repeats = find_repeats(turn, jobs).await?;
+    let repeats = find_repeats(turn, jobs, expects_repeats).await?;
     let mut first: HashMap<(ChatId, UserId, String), usize> = HashMap::new();
     // (the job, the job whose row it shares) of everything that waits for a row's id.
     let mut rows: Vec<NewMessageRow> = Vec::with_capacity(jobs.len());
@@ -246,15 +251,17 @@ impl<K> Asked<K> {
     }
 }
 
-/// The messages that are there already for the jobs' client ids, by the jobs' places.
+/// The messages that are there already for the jobs' client ids, by the jobs' places. Of `all`, or of those that are
+/// over the limit: they are nothing but repeats, or refused.
 async fn find_repeats(
     turn: &Turn<'_>,
     jobs: &[&mut SendJob],
+    all: bool,
 ) -> Result<HashMap<usize, Arc<Message>>, ChatError> {
     let asked: Vec<(usize, (ChatId, UserId, &str))> = jobs
         .iter()
         .enumerate()
-        .filter(|(_, job)| job.outcome.is_none())
+        .filter(|(_, job)| job.outcome.is_none() && (all || job.slot.is_err()))
         .filter_map(|(place, job)| {
             let message = &job.message;
             message
