@@ -123,7 +123,7 @@ struct State {
     answers: VecDeque<SharedFrame>,
     /// Frames that count: those in `frames` and those that the socket's task has in hand.
     counted: usize,
-    /// Answers that the socket's task has in hand.
+    /// Answers that the socket's task has in hand, or will have in turn.
     answers_in_hand: usize,
     closing: Option<Close>,
     signals: Signals,
@@ -280,6 +280,18 @@ impl Queue {
         }
         state.answers.push_back(frame.in_lane(Lane::Answer));
         state.wake();
+        Ok(())
+    }
+
+    /// Adds an answer after what the hub has pushed so far: for one that comes later than its request's turn.
+    pub fn answer_in_turn(&self, frame: SharedFrame) -> Result<(), Close> {
+        let mut state = self.state.lock();
+        if let Some(close) = state.closing {
+            return Err(close);
+        }
+        state.answers_in_hand += 1;
+        state.frames.push_back(frame.in_lane(Lane::Answer));
+        state.wake_for_frames();
         Ok(())
     }
 

@@ -163,15 +163,17 @@ impl<W: World> Connection<W> {
         self.violates()
     }
 
-    /// Sends what a frame is answered with.
+    /// Sends what a frame is answered with, after the events that came before it.
     pub fn reply(&mut self, reply: Reply) -> Result<(), Close> {
-        match reply {
-            Reply::Silence => Ok(()),
-            Reply::Answer(frame) => self.send(frame),
-            Reply::Error(frame) => self.send_error(frame),
-            Reply::Paced { answer, .. } if self.takes_frame() => self.send(answer),
-            Reply::Paced { refusal, .. } => self.send_error(refusal),
-        }
+        let (frame, is_error) = match reply {
+            Reply::Silence => return Ok(()),
+            Reply::Answer(frame) => (frame, false),
+            Reply::Error(frame) => (frame, true),
+            Reply::Paced { answer, .. } if self.takes_frame() => (answer, false),
+            Reply::Paced { refusal, .. } => (refusal, true),
+        };
+        self.entry.queue.answer_in_turn(frame)?;
+        if is_error { self.violates() } else { Ok(()) }
     }
 
     /// Answers the frame in hand once `reply` is known, after the frames before it. The next frames

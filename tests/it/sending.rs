@@ -215,3 +215,41 @@ async fn text_of_every_alphabet_arrives_as_it_was_written() {
     assert_eq!(phone.next_message().await.text, text);
     assert_eq!(anna.reads_back(&notes).await, [text]);
 }
+
+#[tokio::test]
+async fn what_is_sent_at_once_comes_back_in_that_order_and_what_follows_relies_on_it() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let anna = server.user("anna").await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    // More than may be on their way at once, and nothing is read in between.
+    for number in 0..200 {
+        let text = match number % 50 {
+            49 => String::new(),
+            _ => number.to_string(),
+        };
+        phone.says_as(&format!("c-{number}"), &text).await;
+    }
+    phone
+        .sends(json!({"type": "get_messages", "page_size": 1}))
+        .await;
+    let (mut messages, mut errors) = (Vec::new(), Vec::new());
+    for _ in 0..200 {
+        let frame = phone.next_frame().await;
+        let heard = match frame["type"].as_str() {
+            Some("message") => &mut messages,
+            Some("error") => &mut errors,
+            _ => panic!("an answer before those of earlier frames: {frame}"),
+        };
+        heard.push(frame["client_id"].clone());
+    }
+    let (empty, said): (Vec<_>, Vec<_>) = (0..200).partition(|number| number % 50 == 49);
+    let ids = |numbers: Vec<i32>| -> Vec<_> {
+        let id = |number| json!(format!("c-{number}"));
+        numbers.into_iter().map(id).collect()
+    };
+    assert_eq!((messages, errors), (ids(said), ids(empty)));
+    let page = phone.hears("messages").await;
+    assert_eq!(page["data"]["count"], 196);
+    assert_eq!(page["data"]["results"][0]["text"], "198");
+}
