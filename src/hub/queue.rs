@@ -117,9 +117,9 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The hub's, in the order of their coming.
+    /// In the order of their coming.
     frames: VecDeque<SharedFrame>,
-    /// The consumer's; they go before the hub's.
+    /// The consumer's while it connects; they go before the hub's.
     answers: VecDeque<SharedFrame>,
     /// Frames that count: those in `frames` and those that the socket's task has in hand.
     counted: usize,
@@ -272,26 +272,22 @@ impl Queue {
         }
     }
 
-    /// Adds an answer to the connection's own request, or a part of its history.
+    /// Adds an answer to the connection's own request, or a part of its history: before all that the hub pushes while
+    /// the consumer connects, and later in turn with it.
     pub fn answer(&self, frame: SharedFrame) -> Result<(), Close> {
         let mut state = self.state.lock();
         if let Some(close) = state.closing {
             return Err(close);
         }
-        state.answers.push_back(frame.in_lane(Lane::Answer));
-        state.wake();
-        Ok(())
-    }
-
-    /// Adds an answer after what the hub has pushed so far: for one that comes later than its request's turn.
-    pub fn answer_in_turn(&self, frame: SharedFrame) -> Result<(), Close> {
-        let mut state = self.state.lock();
-        if let Some(close) = state.closing {
-            return Err(close);
+        let frame = frame.in_lane(Lane::Answer);
+        if state.live {
+            state.answers_in_hand += 1;
+            state.frames.push_back(frame);
+            state.wake_for_frames();
+        } else {
+            state.answers.push_back(frame);
+            state.wake();
         }
-        state.answers_in_hand += 1;
-        state.frames.push_back(frame.in_lane(Lane::Answer));
-        state.wake_for_frames();
         Ok(())
     }
 
@@ -319,7 +315,8 @@ impl Queue {
 
     /// Drops what the hub pushed of a chat and isn't being written yet: a replay tells it again.
     pub fn forget_pushed(&self, chat: ChatId) {
-        let is_of_chat = |frame: &SharedFrame| frame.chat == Some(chat);
+        let is_of_chat =
+            |frame: &SharedFrame| frame.chat == Some(chat) && matches!(frame.lane, Lane::Queue);
         self.drop_frames(&mut self.state.lock(), is_of_chat);
     }
 

@@ -172,7 +172,7 @@ impl<W: World> Connection<W> {
             Reply::Paced { answer, .. } if self.takes_frame() => (answer, false),
             Reply::Paced { refusal, .. } => (refusal, true),
         };
-        self.entry.queue.answer_in_turn(frame)?;
+        self.send(frame)?;
         if is_error { self.violates() } else { Ok(()) }
     }
 

@@ -56,7 +56,7 @@ fn chat(named_max: usize) -> Hub {
 fn those_who_come_and_go_are_told_once_however_many_connections_they_have() {
     let hub = chat(200);
     let mut anna = comes(&hub, 1, 1);
-    assert_eq!(anna.heard(), ["1 of 1", "1 is here (own)"]);
+    assert_eq!(anna.heard(), ["1 is here (own)", "1 of 1"]);
     let boriss = [comes(&hub, 2, 2), comes(&hub, 3, 2)];
     assert_eq!(anna.heard(), ["2 is here"]);
     goes(&hub, &boriss[0]);

@@ -78,7 +78,15 @@ impl Consumer for Chats {
     }
 
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
-        let incoming = match Incoming::parse(frame) {
+        let incoming = Incoming::parse(frame);
+        // Sends overlap; every other frame relies on what was sent before it.
+        if !matches!(
+            incoming,
+            Ok(Incoming::Of(_, chat::Incoming::Message { .. }))
+        ) {
+            cx.settled().await?;
+        }
+        let incoming = match incoming {
             Ok(incoming) => incoming,
             Err((frames, wrong)) => return cx.send_error(frames.wrong(&wrong)),
         };
