@@ -102,6 +102,11 @@ impl DataDir {
         self.0.join(path)
     }
 
+    /// The directory of files that users sent: a relative one is looked up here.
+    pub fn uploads_path(&self, dir: &Path) -> PathBuf {
+        self.0.join(dir)
+    }
+
     /// The key that signs tokens: the given one, the given file's, else the generated one, which
     /// the first call makes.
     pub fn secret_key(&self, tokens: &Tokens) -> Result<Secret, DataDirError> {

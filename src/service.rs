@@ -10,20 +10,21 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        Algorithm, KeyError, PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys,
-        tokens::TokenSettings,
+        Algorithm, KeyError, PasswordCost, PasswordHasher, RecoveryCodes, Secret, Tickets,
+        TokenKeys, tokens::TokenSettings,
     },
     chat::{self, Directory, Domain, Foundations, Means, OpaqueKeys, SessionRules, UserRules},
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     layer::{ChannelLayer, LayerError, MemoryLayer},
+    mail::{MailError, Mailer},
     origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
     rest::{self, Check, Edge},
     server::{Server, ServerLimits},
     settings::{
         self, ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife, UserDirectory,
     },
-    store::{Commit, Store, StoreError, StoreOptions},
+    store::{Commit, Store, StoreError, StoreOptions, Uploads},
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
         dialect::{self, SupportRules, World},
@@ -54,6 +55,9 @@ pub enum StartError {
     /// What users and sessions are read into memory at the start.
     #[error("reading what a start needs: {0}")]
     Domain(#[from] chat::ChatError),
+    /// The mail server's address, or ours.
+    #[error("SMTP_URL and MAIL_FROM: {0}")]
+    Mail(#[from] MailError),
     /// Listening.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -130,6 +134,10 @@ impl Service {
             means: means(&settings, secret.reveal())?,
             rules: session_rules(&settings),
             user_rules: user_rules(&settings),
+            uploads: uploads(&settings, &data_dir),
+            avatar_bytes_max: settings.accounts.avatar_bytes,
+            codes: RecoveryCodes::new(&Secret::new(secret.reveal())),
+            mailer: mailer(&settings)?,
             online: Box::new(move |user| online.count_of(user) > 0),
             publish: hubs.clone(),
         };
@@ -302,6 +310,19 @@ fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartE
         opaque: OpaqueKeys::new(&secret),
         hasher,
     })
+}
+
+/// Where files are kept: in the data directory, unless they are to be elsewhere.
+pub fn uploads(settings: &Settings, data_dir: &DataDir) -> Uploads {
+    Uploads::new(data_dir.uploads_path(&settings.storage.uploads_dir))
+}
+
+fn mailer(settings: &Settings) -> std::result::Result<Option<Mailer>, StartError> {
+    let mail = &settings.mail;
+    match (&mail.smtp_url, &mail.mail_from) {
+        (Some(url), Some(from)) => Ok(Some(Mailer::new(url.reveal(), from)?)),
+        _ => Ok(None),
+    }
 }
 
 fn algorithm(setting: JwtAlgorithm) -> Algorithm {

@@ -13,7 +13,9 @@ mod units;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
-pub use groups::{Accounts, Connections, Limits, Listening, Logging, Passwords, Storage, Tokens};
+pub use groups::{
+    Accounts, Connections, Limits, Listening, Logging, Mail, Passwords, Storage, Tokens,
+};
 pub use kinds::{
     Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, RootDialect, Secret, SocketLife,
     UserDirectory,
@@ -28,6 +30,9 @@ pub struct Settings {
     /// Where everything is kept.
     #[command(flatten)]
     pub storage: Storage,
+    /// By whom mail is sent.
+    #[command(flatten)]
+    pub mail: Mail,
     /// How sign-ins are signed and how long they last.
     #[command(flatten)]
     pub tokens: Tokens,
@@ -105,6 +110,10 @@ impl Settings {
                                TERTULIA_JWT_PUBLIC_KEY_FILE";
                 return Err(SettingsError::new("jwt_algorithm", problem));
             }
+        }
+        if self.mail.smtp_url.is_some() != self.mail.mail_from.is_some() {
+            let problem = "mail needs this and TERTULIA_SMTP_URL, both";
+            return Err(SettingsError::new("mail_from", problem));
         }
         let connections = &self.connections;
         if connections.queue_total < connections.queue_bytes {
@@ -218,6 +227,8 @@ mod tests {
         );
         let keyless = refusal(&["--jwt-algorithm", "RS256"]);
         assert!(keyless.starts_with("TERTULIA_JWT_ALGORITHM: "), "{keyless}");
+        let mail = refusal(&["--smtp-url", "smtp://localhost"]);
+        assert!(mail.starts_with("TERTULIA_MAIL_FROM: "), "{mail}");
         let queue = refusal(&["--queue-total", "1KiB"]);
         assert!(queue.starts_with("TERTULIA_QUEUE_TOTAL: "), "{queue}");
     }

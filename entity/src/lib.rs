@@ -11,6 +11,7 @@ pub mod chat;
 pub mod member;
 pub mod message;
 pub mod reaction;
+pub mod recovery;
 pub mod session;
 pub mod ticket_use;
 pub mod user;

@@ -5,6 +5,7 @@ pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 
 mod m20261121_000001_first;
 mod m20261121_000002_client_ids;
+mod m20261121_000003_recovery;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_first::Migration),
             Box::new(m20261121_000002_client_ids::Migration),
+            Box::new(m20261121_000003_recovery::Migration),
         ]
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Here: access and refresh tokens ([`tokens`], simplejwt's form), password hashes ([`passwords`],
 //! Django's stored forms) and the rules for new passwords ([`policy`]), WebSocket tickets
-//! ([`tickets`]), opaque session tokens ([`opaque`]) and the keys that all of them hang on
+//! ([`tickets`]), opaque session tokens ([`opaque`]), recovery codes ([`recovery`]) and the keys that all of them hang on
 //! ([`secret`]).
 //!
 //! Not here: who may sign in, which sessions are revoked, how often a password may be tried
@@ -17,6 +17,7 @@ mod keys;
 pub mod opaque;
 pub mod passwords;
 pub mod policy;
+pub mod recovery;
 pub mod secret;
 mod stored;
 pub mod tickets;
@@ -26,6 +27,7 @@ pub use hashing::{Busy, PasswordHasher};
 pub use opaque::OpaqueTokens;
 pub use passwords::{PasswordCost, Passwords};
 pub use policy::{PasswordPolicy, Person};
+pub use recovery::RecoveryCodes;
 pub use secret::Secret;
 pub use tickets::{Ticket, TicketError, Tickets};
 pub use tokens::{Algorithm, Claims, KeyError, TokenError, TokenKeys, TokenKind};

@@ -3,7 +3,7 @@
 //! Not here: who may ask, and what a change means to this node's memory and sockets (`users.rs`). A service that runs
 //! beside the command line learns of its changes by the sweep.
 
-use entity::{SessionId, Time, UserId, user};
+use entity::{SessionId, Time, UserId, recovery, user};
 
 use crate::{
     auth::{PasswordHasher, PasswordPolicy, Person},
@@ -191,6 +191,19 @@ impl Accounts {
         }
     }
 
+    /// Names another picture, or none.
+    pub(crate) async fn set_avatar(
+        &self,
+        id: UserId,
+        hash: Option<String>,
+    ) -> Result<Changed, ChatError> {
+        let change = AccountChange {
+            avatar: Some(hash),
+            ..AccountChange::default()
+        };
+        self.change(id, change).await
+    }
+
     /// Empties an account: nobody signs in with it any more, and nothing of its owner is left in it.
     pub(crate) async fn empty(&self, id: UserId) -> Result<Changed, ChatError> {
         let nothing = Keyed {
@@ -207,7 +220,7 @@ impl Accounts {
             email: Some(nothing),
             first_name: Some(String::new()),
             last_name: Some(String::new()),
-            without_avatar: true,
+            avatar: Some(None),
             is_staff: Some(false),
             is_active: Some(false),
             ends_sign_ins: true,
@@ -223,13 +236,17 @@ impl Accounts {
         Ok(Changed { row, ended, at })
     }
 
-    async fn named(&self, username: &str) -> Result<user::Model, ChatError> {
+    pub(crate) async fn put_recovery(&self, row: recovery::Model) -> Result<(), ChatError> {
+        Ok(self.store.put_recovery(row).await?)
+    }
+
+    pub(super) async fn named(&self, username: &str) -> Result<user::Model, ChatError> {
         let row = self.store.find_user_by_name(username).await?;
         row.filter(|row| !is_deleted(row))
             .ok_or(ChatError::NotFound(Thing::User))
     }
 
-    async fn hash(&self, password: String) -> Result<String, ChatError> {
+    pub(super) async fn hash(&self, password: String) -> Result<String, ChatError> {
         let hash = self.hasher.hash(password).await;
         hash.map_err(|_busy| ChatError::Unavailable)
     }

@@ -8,6 +8,7 @@
 mod account_names;
 mod accounts;
 mod actor;
+mod avatars;
 mod chats;
 mod core;
 mod error;
@@ -21,6 +22,7 @@ mod names;
 mod opaque;
 mod people;
 mod reading;
+mod recovery;
 mod refresh;
 mod revoked;
 mod rooms;
@@ -37,6 +39,7 @@ mod writer;
 
 pub use accounts::Accounts;
 pub use actor::Actor;
+pub use avatars::Avatar;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
 pub use error::{ChatError, Thing};
 pub use event::{
@@ -50,6 +53,7 @@ pub use messages::{EditMessage, Messages, SendMessage, Sent};
 pub use names::RoomName;
 pub use opaque::{OpaqueKeys, OpaqueKind, OpaqueSession};
 pub use reading::{Mark, ReadPosition, Reading};
+pub use recovery::{AskRecovery, KnownData, Recovery};
 pub use revoked::Revoked;
 pub use sessions::{
     AuthError, Means, PasswordError, SessionListed, SessionRules, Sessions, SignIn, SignInError,
@@ -67,12 +71,14 @@ use std::sync::Arc;
 use entity::Time;
 use tracing::warn;
 
-use self::{core::Core, people::People, revoked::Revocations, writer::Writer};
+use self::{avatars::Avatars, core::Core, people::People, revoked::Revocations, writer::Writer};
 
 /// The domain's operations, by topic. One per node.
 pub struct Domain {
     /// Accounts, profiles, blocks.
     pub users: Users,
+    /// Getting back into an account whose password is lost.
+    pub recovery: Recovery,
     /// Sign-ins, tokens, tickets.
     pub sessions: Sessions,
     /// Making, listing, changing and deleting chats.
@@ -108,6 +114,14 @@ pub struct Foundations {
     pub user_rules: UserRules,
     /// Who has a socket open.
     pub online: Online,
+    /// Where files are kept.
+    pub uploads: crate::store::Uploads,
+    /// The largest picture that is taken, in bytes.
+    pub avatar_bytes_max: usize,
+    /// Recovery codes.
+    pub codes: crate::auth::RecoveryCodes,
+    /// Sends them; without, nobody is sent one.
+    pub mailer: Option<crate::mail::Mailer>,
 }
 
 impl Domain {
@@ -133,17 +147,26 @@ impl Domain {
             on.rules.access_lifetime + on.rules.leeway,
         ));
         let accounts = Accounts::open(core.store.clone(), on.means.hasher.clone());
+        let recovery = Recovery::start(
+            core.clone(),
+            accounts.clone(),
+            revocations.clone(),
+            on.codes,
+            on.mailer,
+        );
         let users = Users::new(
             core.clone(),
             accounts,
             revocations.clone(),
             on.user_rules,
             on.online,
+            Avatars::new(on.uploads, on.avatar_bytes_max),
         );
         let sessions = Sessions::new(core.clone(), on.means, on.rules, revocations);
         sessions.load().await?;
         Ok(Domain {
             users,
+            recovery,
             sessions,
             chats: Chats { core: core.clone() },
             support: Support { core: core.clone() },
@@ -167,6 +190,7 @@ impl Domain {
 
     /// Finishes what the writer has and takes nothing more.
     pub async fn stop(&self) {
+        self.recovery.stop().await;
         self.core.writer.stop().await;
         if let Err(error) = self.users.write_seen().await {
             warn!("when users were last seen is not written: {error}");

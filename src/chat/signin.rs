@@ -87,6 +87,18 @@ impl Sessions {
         Ok(self.replace_password(row, password, client).await?)
     }
 
+    /// That whoever holds the caller's token knows their password too; throttled as every sign-in.
+    pub async fn confirm(
+        &self,
+        actor: &Actor,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), SignInError> {
+        let row = self.core.store.find_users(&[actor.id()]).await?.pop();
+        let account = Account::Known(actor.id());
+        self.prove(row.as_ref(), password, account, address).await
+    }
+
     async fn replace_password(
         &self,
         row: user::Model,

@@ -13,10 +13,10 @@ use crate::{
     },
     chat::{
         Accounts, ChatEvent, Limits, Means, OpaqueKeys, Publish, SessionRules, Sessions, SignIn,
-        SignInError, TokenPair, UserRules, Users, core::Core, people::People, revoked::Revocations,
-        writer::Writer,
+        SignInError, TokenPair, UserRules, Users, avatars::Avatars, core::Core, people::People,
+        revoked::Revocations, writer::Writer,
     },
-    store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, database_time},
+    store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
 };
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -111,7 +111,16 @@ impl Disk {
         let online = Arc::<Mutex<HashSet<UserId>>>::default();
         let connected = online.clone();
         let is_online = Box::new(move |user| connected.lock().contains(&user));
-        let users = Users::new(core, accounts, revocations.clone(), users, is_online);
+        let uploads = Uploads::new(self.directory.path().join("uploads"));
+        let avatars = Avatars::new(uploads, 1 << 20);
+        let users = Users::new(
+            core,
+            accounts,
+            revocations.clone(),
+            users,
+            is_online,
+            avatars,
+        );
         Node {
             store,
             revocations,

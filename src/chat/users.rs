@@ -11,8 +11,8 @@ use tracing::warn;
 
 use crate::{
     chat::{
-        Accounts, Actor, ChatError, Profile, Thing, accounts::Changed, core::Core, names::folded,
-        people::is_deleted, revoked::Revocations, throttle::network,
+        Accounts, Actor, ChatError, Profile, Thing, accounts::Changed, avatars::Avatars,
+        core::Core, names::folded, people::is_deleted, revoked::Revocations, throttle::network,
     },
     lease::{Slot, Windows},
     store::Listed,
@@ -149,6 +149,7 @@ pub struct Users {
     rules: UserRules,
     registrations: Windows<IpAddr>,
     online: Online,
+    pub(super) avatars: Avatars,
     /// Whose last socket closed when, until it is written. At most every user of the database.
     seen: Mutex<HashMap<UserId, Time>>,
 }
@@ -160,6 +161,7 @@ impl Users {
         revocations: Arc<Revocations>,
         rules: UserRules,
         online: Online,
+        avatars: Avatars,
     ) -> Self {
         Users {
             registrations: Windows::new(core.limits.registrations_per_hour, HOUR),
@@ -168,6 +170,7 @@ impl Users {
             revocations,
             rules,
             online,
+            avatars,
             seen: Mutex::default(),
         }
     }
@@ -290,8 +293,12 @@ impl Users {
     pub async fn delete(&self, actor: &Actor) -> Result<(), ChatError> {
         // First what may fail halfway: as long as the account is there, its owner can ask again.
         self.core.leave_all(actor).await?;
+        let avatar = self.row(actor.id()).await?.avatar;
         let changed = self.accounts.empty(actor.id()).await?;
         self.end_sign_ins(&changed);
+        if let Some(hash) = avatar {
+            self.avatars.remove(actor.id(), &hash).await;
+        }
         // Others may have added the account to a chat meanwhile.
         if let Err(error) = self.core.leave_all(actor).await {
             let user = actor.id();
@@ -362,8 +369,20 @@ impl Users {
         ((self.online)(row.id), seen.max(row.last_seen))
     }
 
+    /// The caller's account with another picture.
+    pub(super) async fn put_avatar(
+        &self,
+        actor: &Actor,
+        hash: Option<String>,
+    ) -> Result<Account, ChatError> {
+        let Changed { row, .. } = self.accounts.set_avatar(actor.id(), hash).await?;
+        self.revocations.change_account(row.clone());
+        let presence = self.presence(&row);
+        Ok(Account::of(row, Some(presence)))
+    }
+
     /// An account that wasn't deleted.
-    async fn row(&self, user: UserId) -> Result<user::Model, ChatError> {
+    pub(super) async fn row(&self, user: UserId) -> Result<user::Model, ChatError> {
         let row = self.core.store.find_users(&[user]).await?.pop();
         row.filter(|row| !is_deleted(row))
             .ok_or(ChatError::NotFound(Thing::User))

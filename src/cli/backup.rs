@@ -47,7 +47,8 @@ impl Backup {
         }
         let unfinished = unfinished(&self.path)?;
         DirBuilder::new().mode(0o700).create(&unfinished)?;
-        let copied = copy(&data_dir, &source, &unfinished).await;
+        let uploads = data_dir.uploads_path(&storage.uploads_dir);
+        let copied = copy(&data_dir, &source, &uploads, &unfinished).await;
         let named = copied.and_then(|()| Ok(fs::rename(&unfinished, &self.path)?));
         if let Err(error) = named {
             fs::remove_dir_all(&unfinished)?;
@@ -58,7 +59,7 @@ impl Backup {
     }
 }
 
-async fn copy(data_dir: &DataDir, source: &Path, target: &Path) -> Outcome {
+async fn copy(data_dir: &DataDir, source: &Path, uploads: &Path, target: &Path) -> Outcome {
     let name = source.file_name().ok_or("the database has no file name")?;
     let database = target.join(name);
     let path = database.to_str().ok_or("the path is not UTF-8")?;
@@ -73,6 +74,25 @@ async fn copy(data_dir: &DataDir, source: &Path, target: &Path) -> Outcome {
         let copied = target.join(secret.file_name().ok_or("the secret has no file name")?);
         fs::copy(&secret, &copied)?;
         File::open(&copied)?.sync_all()?;
+    }
+    copy_uploads(uploads, &target.join("uploads"))?;
+    Ok(File::open(target)?.sync_all()?)
+}
+
+/// After the database: what its copy names is there. What went since isn't missed, it is named no more.
+fn copy_uploads(source: &Path, target: &Path) -> Outcome {
+    if !source.exists() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(target)?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        let copy = target.join(entry.file_name());
+        match fs::copy(entry.path(), &copy) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => File::open(&copy)?.sync_all()?,
+        }
     }
     Ok(File::open(target)?.sync_all()?)
 }

@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::{Outcome, Place, open_store, print};
 use crate::{
-    auth::{PasswordCost, PasswordHasher, Passwords as StoredPasswords},
+    auth::{PasswordCost, PasswordHasher, Passwords as StoredPasswords, RecoveryCodes, Secret},
     chat::{Accounts, ChatError, NewUser, Thing},
     data_dir::DataDir,
     logging,
-    settings::Passwords,
+    settings::{Passwords, Tokens},
 };
 
 /// `tertulia user ...`.
@@ -27,6 +27,8 @@ pub struct User {
     place: Place,
     #[command(flatten)]
     passwords: Passwords,
+    #[command(flatten)]
+    tokens: Tokens,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +53,11 @@ enum Action {
     },
     /// Deactivate a user; ends their sign-ins
     Deactivate {
+        /// The user's name
+        name: String,
+    },
+    /// Print a code that gives the account another password, within 15 minutes
+    Recover {
         /// The user's name
         name: String,
     },
@@ -96,7 +103,10 @@ impl User {
             Action::Create(create) if create.count.is_some() && !create.password_stdin => None,
             Action::Create(Create { password_stdin, .. })
             | Action::Password { password_stdin, .. } => Some(password::read(*password_stdin)?),
-            Action::Staff { .. } | Action::Deactivate { .. } | Action::Signout { .. } => None,
+            Action::Staff { .. }
+            | Action::Deactivate { .. }
+            | Action::Recover { .. }
+            | Action::Signout { .. } => None,
         };
         let hasher = self.hasher()?;
         let accounts = open(&self.place, hasher.clone()).await?;
@@ -119,6 +129,14 @@ impl User {
                 let set = accounts.set_active(&name, false).await;
                 set.map_err(|error| told(&name, &[error]))?;
                 format!("{name} is deactivated, and all sign-ins have ended")
+            }
+            Action::Recover { name } => {
+                // The service's own secret: it looks for the code by it.
+                let data_dir = DataDir::open(&self.place.storage.data_dir)?;
+                let secret = data_dir.secret_key(&self.tokens)?;
+                let codes = RecoveryCodes::new(&Secret::new(secret.reveal()));
+                let code = accounts.recovery_code(&name, &codes).await;
+                code.map_err(|error| told(&name, &[error]))?
             }
             Action::Signout { name } => {
                 let ended = accounts.sign_out(&name).await;

@@ -62,7 +62,7 @@ impl<'a, T: Type + FromFields> ApiExtractor<'a> for Body<T> {
             Some(value) => String::from_utf8_lossy(value.as_bytes()),
             None => "".into(),
         };
-        let content = read(body.take()?, bytes_max, declared_length(request)).await?;
+        let content = read_limited(request, body, bytes_max).await?;
         let given = parse(&content_type, &content)?;
         Ok(Self(checked(given).map_err(Problem::fields)?))
     }
@@ -77,6 +77,15 @@ pub(crate) fn checked<T: FromFields>(given: Given) -> std::result::Result<T, Com
         Some(value) if complaints.is_empty() => Ok(value),
         _ => Err(complaints),
     }
+}
+
+/// A request's body, if it is no larger.
+pub(crate) async fn read_limited(
+    request: &Request,
+    body: &mut RequestBody,
+    bytes_max: usize,
+) -> Result<bytes::Bytes> {
+    Ok(read(body.take()?, bytes_max, declared_length(request)).await?)
 }
 
 fn declared_length(request: &Request) -> Option<u64> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use poem::{Endpoint, Response, Route};
 
 mod answer;
+mod avatars;
 mod body;
 mod chats;
 mod documents;
@@ -28,6 +29,7 @@ mod pagination;
 mod problem;
 mod query;
 mod reading;
+mod recovery;
 mod refused;
 mod resource;
 mod rules;
@@ -42,6 +44,7 @@ pub use documents::document;
 pub use edge::{Check, Checked, Edge};
 
 use self::{
+    avatars::Avatars,
     chats::Chats,
     envelope::Envelope,
     events::Events,
@@ -49,6 +52,7 @@ use self::{
     members::Members,
     messages::Messages,
     reading::Reading,
+    recovery::Recovery,
     resource::resources,
     sessions::Sessions,
     support::{SupportAuth, SupportChats},
@@ -61,6 +65,8 @@ type Apis = (
     Tokens,
     Sessions,
     Users,
+    Avatars,
+    Recovery,
     Chats,
     Members,
     Messages,
@@ -75,6 +81,8 @@ fn apis() -> Apis {
         Tokens,
         Sessions,
         Users,
+        Avatars,
+        Recovery,
         Chats,
         Members,
         Messages,

@@ -70,7 +70,7 @@ impl Example for User {
 /// One's own account.
 #[derive(Object)]
 #[oai(example)]
-struct Account {
+pub(crate) struct Account {
     id: i64,
     username: String,
     /// May be empty

@@ -54,10 +54,26 @@ pub struct Storage {
     )]
     #[arg(value_parser = units::database_url)]
     pub database_url: String,
+    /// Directory of the files that users send; a relative one is in the data directory
+    #[arg(long, value_name = "PATH", default_value = "uploads")]
+    pub uploads_dir: PathBuf,
     /// Connections to the database that read (one more writes)
     #[arg(long, value_name = "NUMBER", default_value = "8")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 1, 1000))]
     pub database_pool: u32,
+}
+
+/// By whom mail is sent. Recovery codes go by it; without, the command line prints them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Mail")]
+pub struct Mail {
+    /// The mail server, as in smtps://user:password@host:465 or smtp://host:587?tls=required;
+    /// without one no recovery codes are sent. Prefer the variable: others can read a command line
+    #[arg(long, value_name = "URL", value_parser = Secret::parse)]
+    pub smtp_url: Option<Secret>,
+    /// In whose name mail is sent
+    #[arg(long, value_name = "ADDRESS")]
+    pub mail_from: Option<String>,
 }
 
 /// How sign-ins are signed and how long they last.
@@ -114,6 +130,10 @@ pub struct Accounts {
     /// one shares a chat with (exact)
     #[arg(long, value_name = "HOW", default_value = "open")]
     pub user_directory: UserDirectory,
+    /// Size of a user's picture as it is sent, 1KiB to 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 64 << 20))]
+    pub avatar_bytes: usize,
 }
 
 /// What passwords cost: its own group, since commands that set passwords are given it too.

@@ -61,8 +61,8 @@ pub struct AccountChange {
     pub first_name: Option<String>,
     /// A new last name.
     pub last_name: Option<String>,
-    /// The picture is taken away.
-    pub without_avatar: bool,
+    /// Another picture's hash, or none.
+    pub avatar: Option<Option<String>>,
     /// An operator or not.
     pub is_staff: Option<bool>,
     /// Active or not.
@@ -382,8 +382,8 @@ fn changed_columns(change: AccountChange, at: Time) -> user::ActiveModel {
     if let Some(last_name) = change.last_name {
         columns.last_name = Set(last_name);
     }
-    if change.without_avatar {
-        columns.avatar = Set(None);
+    if let Some(avatar) = change.avatar {
+        columns.avatar = Set(avatar);
     }
     if let Some(is_staff) = change.is_staff {
         columns.is_staff = Set(is_staff);

@@ -13,10 +13,12 @@ mod follow;
 mod history;
 mod members;
 mod pages;
+mod recovery;
 mod sessions;
 mod sql;
 mod support;
 mod sweep;
+mod uploads;
 mod users;
 
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub use members::Cleared;
 pub use pages::{PageAsked, PageRow, Place};
 pub use sessions::{Beside, Rotation, SignInRow, SignedInRow};
 pub use sql::database_time;
+pub use uploads::Uploads;
 
 /// The result of asking the database.
 pub type Stored<T> = Result<T, StoreError>;

@@ -33,13 +33,13 @@ impl<'a> From<&'a Profile> for ProfileView<'a> {
 
 /// A user's public page. Whether they are there is told between people who share a chat; the keys are
 /// always there.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct UserView<'a> {
     /// Who.
     #[serde(flatten)]
     pub profile: ProfileView<'a>,
-    /// The picture's address.
-    pub avatar: Option<&'a str>,
+    /// The picture's address: another one whenever the picture is another.
+    pub avatar: Option<String>,
     /// Whether any socket of theirs is open.
     pub is_online: Option<bool>,
     /// When one was open last.
@@ -50,7 +50,10 @@ impl<'a> From<&'a Account> for UserView<'a> {
     fn from(account: &'a Account) -> Self {
         Self {
             profile: account.profile.as_ref().into(),
-            avatar: account.avatar.as_deref(),
+            avatar: account
+                .avatar
+                .as_ref()
+                .map(|hash| format!("/api/users/{}/avatar/?v={hash}", account.profile.id)),
             is_online: account.is_online,
             last_seen: account.last_seen.map(Timestamp),
         }
@@ -58,7 +61,7 @@ impl<'a> From<&'a Account> for UserView<'a> {
 }
 
 /// One's own account, and any account as staff see it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct AccountView<'a> {
     /// What others see.
     #[serde(flatten)]

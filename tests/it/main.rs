@@ -2,6 +2,7 @@
 
 mod support;
 
+mod avatars;
 mod away;
 mod chats;
 mod chats_socket;
@@ -23,6 +24,7 @@ mod presence;
 mod reactions;
 mod reading;
 mod readme;
+mod recovery;
 mod repeats;
 mod rest_accounts;
 mod rest_forms;

@@ -138,6 +138,21 @@ fn methods() -> Vec<(&'static str, Value, Value)> {
         ("logout", nothing.clone(), nothing.clone()),
         ("subscribe", nothing.clone(), nothing.clone()),
         (
+            "changeUsername",
+            json!({"username": "anne"}),
+            nothing.clone(),
+        ),
+        (
+            "changeEmail",
+            json!({"email": "a@example.org", "password": PASSWORD}),
+            nothing.clone(),
+        ),
+        (
+            "setPhoto",
+            json!({"content": "aGVsbG8=", "content_type": "image/png"}),
+            nothing.clone(),
+        ),
+        (
             "createPersonalChat",
             json!({"contact_value": 1, "contact_mode": "id"}),
             no_chat.clone(),
@@ -230,6 +245,9 @@ async fn a_field_of_a_wrong_type_is_a_bad_value() {
                 json!([[1]]),
                 json!("\u{0}"),
             ] {
+                if name == "password" && wrong.is_string() {
+                    continue; // it may be anybody's
+                }
                 let mut fields = fields.clone();
                 fields[name] = wrong.clone();
                 let answer = caller.asks(mode, fields).await;

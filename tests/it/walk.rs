@@ -39,6 +39,11 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
     ),
     ("PUT", "/api/users/{user}/block/", "", SignIn),
     ("DELETE", "/api/users/{user}/block/", "", SignIn),
+    ("PUT", "/api/users/me/avatar/", "", SignIn),
+    ("DELETE", "/api/users/me/avatar/", "", SignIn),
+    ("GET", "/api/users/{user}/avatar/", "", Nothing),
+    ("POST", "/api/users/recovery/", "{}", Nothing),
+    ("POST", "/api/users/recovery/confirm/", "{}", Nothing),
     ("GET", "/api/users/me/", "", SignIn),
     (
         "PATCH",

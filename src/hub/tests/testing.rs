@@ -9,14 +9,17 @@ use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
 
 use crate::{
-    auth::{PasswordCost, PasswordHasher, Secret, Tickets, TokenKeys, tokens::TokenSettings},
+    auth::{
+        PasswordCost, PasswordHasher, RecoveryCodes, Secret, Tickets, TokenKeys,
+        tokens::TokenSettings,
+    },
     chat::{
         Actor, Domain, Foundations, Limits, Means, NewChat, OpaqueKeys, Profile, SendMessage,
         SessionRules, UserRules,
     },
     hub::{self, HubTasks, Hubs},
     layer::ChannelLayer,
-    store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, database_time},
+    store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
 };
 
 /// Where nodes keep everything.
@@ -76,6 +79,10 @@ impl Town {
             rules: SessionRules::default(),
             user_rules: UserRules::default(),
             online: Box::new(|_| false),
+            uploads: Uploads::new(self.directory.path().join("uploads")),
+            avatar_bytes_max: 1 << 20,
+            codes: RecoveryCodes::new(&secret),
+            mailer: None,
         };
         let domain = Arc::new(Domain::start(foundations).await.unwrap());
         tasks.attach(&hubs, &domain);

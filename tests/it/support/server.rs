@@ -82,6 +82,11 @@ impl Server {
         self.dir.path().join("data/tertulia.db")
     }
 
+    /// Where it keeps the files that users send.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.dir.path().join("data/uploads")
+    }
+
     /// Somebody new, signed in.
     pub(crate) async fn user(&self, name: &str) -> Person {
         Person::registers(self.to, name).await

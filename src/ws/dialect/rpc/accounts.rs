@@ -5,7 +5,10 @@ use super::{
     answer::{Data, Failure},
 };
 use crate::{
-    chat::{Actor, NewUser, OpaqueKind, OpaqueSession, SignIn},
+    chat::{
+        Actor, AskRecovery, Domain, KnownData, NewUser, OpaqueKind, OpaqueSession, PasswordError,
+        SignIn, UserPatch,
+    },
     ws::{Connection, Credential, dialect::World},
 };
 
@@ -57,6 +60,32 @@ impl Rpc {
         }
     }
 
+    /// The answer tells nothing, and comes before anything is looked up.
+    pub(super) fn recover(&self, cx: &Connection<World>, username: String, known: KnownData) {
+        cx.world().domain.recovery.ask(AskRecovery {
+            username,
+            known: Some(known),
+            address: self.address,
+        });
+    }
+
+    pub(super) async fn confirm(
+        &self,
+        cx: &Connection<World>,
+        username: &str,
+        code: &str,
+        password: String,
+    ) -> Result<Data, Failure> {
+        let world = cx.world().clone();
+        let recovery = &world.domain.recovery;
+        let confirmed = recovery.confirm(username, code, password, self.address);
+        match confirmed.await {
+            Ok(()) => Ok(Data::Nothing {}),
+            Err(PasswordError::SignIn(error)) => Err(error.into()),
+            Err(PasswordError::Weak(reasons)) => Err(Failure::bad(reasons.join(" "))),
+        }
+    }
+
     /// From now on the connection is whoever's signed in, and lives as long as that session.
     async fn begin(&mut self, cx: &mut Connection<World>, session: OpaqueSession) -> Served<Data> {
         self.following = None;
@@ -86,4 +115,35 @@ impl Rpc {
         let world = cx.world().clone();
         super::done(world.domain.sessions.revoke(actor, session).await)
     }
+}
+
+pub(super) async fn change_username(
+    domain: &Domain,
+    actor: &Actor,
+    username: String,
+) -> Result<Data, Failure> {
+    let patch = UserPatch {
+        username: Some(username),
+        ..UserPatch::default()
+    };
+    update(domain, actor, patch).await
+}
+
+pub(super) async fn change_email(
+    domain: &Domain,
+    actor: &Actor,
+    email: String,
+) -> Result<Data, Failure> {
+    let patch = UserPatch {
+        email: Some(email),
+        ..UserPatch::default()
+    };
+    update(domain, actor, patch).await
+}
+
+async fn update(domain: &Domain, actor: &Actor, patch: UserPatch) -> Result<Data, Failure> {
+    let updated = domain.users.update(actor, patch).await;
+    updated
+        .map(|_| Data::Nothing {})
+        .map_err(Failure::of_account)
 }

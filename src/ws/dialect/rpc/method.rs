@@ -1,8 +1,10 @@
 //! The client's requests: which methods there are, and what each must be given.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use entity::{ChatId, ContentType, MessageId, UserId};
 
 use super::{answer::Failure, literal, value::Value};
+use crate::chat::KnownData;
 
 /// The methods' names, as the documents list them.
 pub const METHODS: &[&str] = &[
@@ -25,6 +27,11 @@ pub const METHODS: &[&str] = &[
     "deleteMessage",
     "readMessages",
     "subscribe",
+    "recovery",
+    "recoveryConfirm",
+    "changeUsername",
+    "changeEmail",
+    "setPhoto",
 ];
 
 /// How a request was written, and how it is answered.
@@ -54,6 +61,15 @@ pub(super) enum Method {
         password: String,
         email: String,
     },
+    Recovery {
+        username: String,
+        known: KnownData,
+    },
+    RecoveryConfirm {
+        username: String,
+        code: String,
+        password: String,
+    },
     /// What only somebody who has signed in may want.
     Signed {
         token: String,
@@ -67,6 +83,17 @@ pub(super) enum Signed {
     CheckToken,
     Logout,
     Subscribe,
+    ChangeUsername {
+        username: String,
+    },
+    ChangeEmail {
+        email: String,
+        password: String,
+    },
+    /// A picture in base64; what it is, its bytes say.
+    SetPhoto {
+        content: Vec<u8>,
+    },
     CreatePersonalChat {
         with: Contact,
     },
@@ -150,6 +177,15 @@ impl Request {
                 password: fields.text("password"),
                 email: fields.text("email"),
             },
+            "recovery" => Method::Recovery {
+                username: fields.text("username"),
+                known: fields.known_data(),
+            },
+            "recoveryConfirm" => Method::RecoveryConfirm {
+                username: fields.text("username"),
+                code: fields.text("code"),
+                password: fields.text("password"),
+            },
             _ => {
                 let token = fields.token();
                 let wants = Signed::parse(mode, &mut fields).ok_or(Failure::unknown_mode())?;
@@ -167,6 +203,16 @@ impl Signed {
             "checkToken" => Signed::CheckToken,
             "logout" => Signed::Logout,
             "subscribe" => Signed::Subscribe,
+            "changeUsername" => Signed::ChangeUsername {
+                username: fields.text("username"),
+            },
+            "changeEmail" => Signed::ChangeEmail {
+                email: fields.text("email"),
+                password: fields.text("password"),
+            },
+            "setPhoto" => Signed::SetPhoto {
+                content: fields.photo(),
+            },
             "createPersonalChat" | "createChat" => Signed::CreatePersonalChat {
                 with: fields.contact(),
             },
@@ -338,6 +384,30 @@ impl<'r> Fields<'r> {
             }))
         });
         read.unwrap_or(ContentType::Text)
+    }
+
+    fn known_data(&mut self) -> KnownData {
+        let data = self.text("known_data");
+        match self.wanted("known_data_type") {
+            Some(Value::Str(kind)) if kind == "email" => KnownData::Email(data),
+            Some(Value::Str(kind)) if kind == "username" => KnownData::Username(data),
+            Some(_) => {
+                self.is_wrong("known_data_type", "be email or username");
+                KnownData::Username(data)
+            }
+            None => KnownData::Username(data),
+        }
+    }
+
+    fn photo(&mut self) -> Vec<u8> {
+        let given = self.wanted("content");
+        let _said = self.said("content_type");
+        self.read("content", given, "be a picture in base64", |value| {
+            let Value::Str(text) = value else { return None };
+            // Python's encoder breaks lines.
+            let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+            BASE64_STANDARD.decode(text).ok()
+        })
     }
 
     fn contact(&mut self) -> Contact {

@@ -164,6 +164,15 @@ impl Rpc {
                 password,
                 email,
             } => self.register(cx, username, password, email).await,
+            Method::Recovery { username, known } => {
+                self.recover(cx, username, known);
+                Ok(Ok(Data::Nothing {}))
+            }
+            Method::RecoveryConfirm {
+                username,
+                code,
+                password,
+            } => Ok(self.confirm(cx, &username, &code, password).await),
             Method::Signed { token, wants } => match self.admit(cx, &token).await? {
                 Ok(actor) => {
                     let shown = Shown { token, actor };
@@ -186,6 +195,20 @@ impl Rpc {
         let domain = &world.domain;
         Ok(match wants {
             Signed::CheckToken => Ok(Data::Nothing {}),
+            Signed::ChangeUsername { username } => {
+                accounts::change_username(domain, actor, username).await
+            }
+            Signed::ChangeEmail { email, password } => {
+                let confirmed = domain
+                    .sessions
+                    .confirm(actor, &password, self.address)
+                    .await;
+                match confirmed {
+                    Ok(()) => accounts::change_email(domain, actor, email).await,
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Signed::SetPhoto { content } => done(domain.users.set_avatar(actor, content).await),
             Signed::Subscribe => return self.subscribe(cx, request, shown).await,
             Signed::Logout => self.logout(cx, actor).await,
             Signed::CreatePersonalChat { with } => chats::open(domain, actor, with).await,
