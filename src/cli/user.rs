@@ -28,7 +28,7 @@ pub struct User {
     #[command(flatten)]
     passwords: Passwords,
     #[command(flatten)]
-    tokens: Tokens,
+    tokens: Box<Tokens>,
 }
 
 #[derive(Debug, Subcommand)]

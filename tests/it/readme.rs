@@ -41,7 +41,7 @@ fn rows(readme: &str) -> Vec<Row<'_>> {
 }
 
 /// Whether `text` is the pattern, in which `...` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split("...");
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else {

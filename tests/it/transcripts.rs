@@ -14,14 +14,16 @@
 //! | `anna signs in at /v1/auth/ {...}` | what their name and password are answered |
 //! | `anna > {...}` | anna sends this text, JSON or not |
 //! | `boris < {...}` | the next frame that boris hears has exactly these keys and values |
+//! | `boris ~ {...}` | the next frame is this text, in which `...` stands for anything |
 //! | `anna hangs up` | a clean close |
 //! | `boris x 4003` | boris's socket is closed with this code |
 //! | `anna POST /path/ {...}` | a request that must succeed |
 //! | `# ...` | why |
 //!
-//! In what is heard, `"*"` is anything, `"<time>"` a time as DRF writes it, `"<id>"` a number;
+//! In what is heard, `"*"` is anything, `"<time>"` a time as DRF writes it, `"<stamp>"` one to the second, `"<id>"` a number;
 //! `"$name"` is bound where it first stands and the same ever after, also in what is sent.
-//! `$CHAT` and `$anna` (a user's id) are bound from the start; `"$anna as text"` is its digits.
+//! `$CHAT` and `$anna` (a user's id) are bound from the start; `"$anna as text"` is its digits, `"$anna's token"` an
+//! access token.
 
 use std::{
     collections::HashMap,
@@ -32,7 +34,10 @@ use std::{
 use serde_json::{Value, json};
 use tertulia::settings::Settings;
 
-use crate::support::{Chat, Handshake, Heard, Person, Phone, Request, Server, person::PASSWORD};
+use crate::{
+    readme::fits,
+    support::{Chat, Handshake, Heard, Person, Phone, Request, Server, person::PASSWORD},
+};
 
 struct Replay {
     server: Server,
@@ -97,6 +102,14 @@ impl Replay {
                 self.fits(&wanted, &heard)
                     .map_err(|why| format!("{why}: heard {heard}"))
             }
+            "~" => {
+                let wanted = self.filled(what);
+                let heard = self.phone(name)?.next_text().await;
+                match fits(&wanted, &heard) {
+                    true => Ok(()),
+                    false => Err(format!("heard {heard}")),
+                }
+            }
             "x" => match self.phone(name)?.next().await {
                 Heard::Closed(close) if close.code.to_string() == what => {
                     self.phones.remove(name);
@@ -114,6 +127,8 @@ impl Replay {
         for name in names.split(',').map(str::trim) {
             let person = self.server.user(name).await;
             self.bound.insert(format!("${name}"), json!(person.id));
+            let token = format!("${name}'s token");
+            self.bound.insert(token, json!(person.access));
             people.push(person.clone());
             self.people.insert(name.to_owned(), person);
         }
@@ -227,6 +242,13 @@ impl Replay {
                     false => Err(format!("{name} is {digits:?}, not {heard}")),
                 }
             }
+            (Value::String(stamp), Value::String(heard)) if stamp == "<stamp>" => {
+                let read = chrono::NaiveDateTime::parse_from_str(heard, "%Y-%m-%d %H:%M:%S");
+                match read.is_ok() && heard.len() == 19 {
+                    true => Ok(()),
+                    false => Err(format!("{heard:?} is no time to the second")),
+                }
+            }
             (Value::String(name), _) if name.starts_with('$') => {
                 let bound = self
                     .bound
@@ -322,6 +344,11 @@ async fn every_transcript_of_the_room_dialect_is_what_happens() {
 #[tokio::test]
 async fn every_transcript_of_the_lobby_dialect_is_what_happens() {
     replays_all("lobby", 2).await;
+}
+
+#[tokio::test]
+async fn every_transcript_of_the_rpc_dialect_is_what_happens() {
+    replays_all("rpc", 3).await;
 }
 
 /// All transcripts of a dialect, of which there are at least so many.

@@ -21,8 +21,6 @@ use crate::{
     hub::{Encode, Ends, Hubs, Voice},
 };
 
-pub use rpc::METHODS;
-
 /// What the dialects' consumers work on.
 pub struct World {
     /// The operations.
@@ -107,8 +105,8 @@ pub const DIALECTS: &[Dialect] = &[
     },
     Dialect {
         name: rpc::Rpc::NAME,
-        frames: &[],
-        events: &[],
+        frames: rpc::FRAMES,
+        events: rpc::EVENTS,
         encode: rpc::encode,
         ends: Ends::Seat(rpc::end),
     },

@@ -13,6 +13,36 @@ use crate::{
     hub::SharedFrame,
 };
 
+/// The answers, as the documents list them: one to each method, one to what can't be read; and the push.
+pub(in super::super) const EVENTS: &[&str] = &[
+    "checkConnection",
+    "checkToken",
+    "auth",
+    "register",
+    "logout",
+    "createPersonalChat",
+    "createChat",
+    "getChats",
+    "getMessages",
+    "sendMessage",
+    "deleteChat",
+    "createGroup",
+    "sendGroupMessage",
+    "editGroup",
+    "deleteGroup",
+    "editMessage",
+    "deleteMessage",
+    "readMessages",
+    "subscribe",
+    "recovery",
+    "recoveryConfirm",
+    "changeUsername",
+    "changeEmail",
+    "setPhoto",
+    "unreadable",
+    "newMessage",
+];
+
 /// `YYYY-MM-DD HH:MM:SS`, UTC.
 #[derive(Clone, Copy, Debug)]
 struct Stamp(Time);

@@ -6,8 +6,8 @@ use entity::{ChatId, ContentType, MessageId, UserId};
 use super::{answer::Failure, literal, value::Value};
 use crate::chat::KnownData;
 
-/// The methods' names, as the documents list them.
-pub const METHODS: &[&str] = &[
+/// The methods, as the documents list them.
+pub(in super::super) const FRAMES: &[&str] = &[
     "checkConnection",
     "checkToken",
     "auth",
@@ -509,7 +509,7 @@ mod tests {
 
     #[test]
     fn every_method_that_is_listed_is_known_and_no_other() {
-        for mode in METHODS {
+        for mode in FRAMES {
             let frame = format!("{{'mode': '{mode}'}}");
             let told = method(&frame).err().and_then(|failure| failure.error_msg);
             let is_known = told.is_none_or(|told| told.ends_with("not provided"));

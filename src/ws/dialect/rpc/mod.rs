@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-pub use self::method::METHODS;
+pub(super) use self::{answer::EVENTS, method::FRAMES};
 
 /// The size of a frame from whoever has signed in: photos come in them.
 const FRAME_BYTES_MAX: usize = 1 << 20;
