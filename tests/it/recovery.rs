@@ -171,6 +171,43 @@ async fn three_mails_an_hour_are_sent_to_an_account() {
 }
 
 #[tokio::test]
+async fn ten_mails_an_hour_are_sent_for_an_address_whoever_they_are_to() {
+    let mut office = PostOffice::opens().await;
+    let url = office.url();
+    let server = Server::start_with(|settings| {
+        settings.mail.smtp_url = Some(Secret::new(&url));
+        settings.mail.mail_from = Some("chat@example.org".to_owned());
+        settings.listening.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
+    })
+    .await;
+    let asks_from = async |address: &str, name: &str| {
+        let body = json!({"username": name});
+        let request = Request::new("POST", "/api/users/recovery/").json(&body);
+        let request = request.header("X-Forwarded-For", address);
+        request.send(server.address()).await.expect(204);
+    };
+    for name in ["anna", "boris", "carla", "dora"] {
+        with_address(&server, name).await;
+        for _ in 0..3 {
+            asks_from("192.0.2.1", name).await;
+        }
+    }
+    // The last two of the twelve are not sent: what comes after the tenth is from elsewhere.
+    asks_from("192.0.2.2", "dora").await;
+    asks_from("192.0.2.1", "dora").await;
+    asks_from("192.0.2.2", "dora").await;
+    let mut sent = Vec::new();
+    for _ in 0..12 {
+        let mail = office.next_mail().await;
+        let to = mail.split(['<', '@']).nth(1).unwrap_or_default().to_owned();
+        sent.push(to);
+    }
+    let wanted = ["anna", "boris", "carla"].map(|name| [name; 3]).concat();
+    assert_eq!(sent[..9], wanted);
+    assert_eq!(sent[9..], ["dora"; 3]);
+}
+
+#[tokio::test]
 async fn rpc_recovers_an_account_in_its_own_form() {
     let (mut office, server) = with_mail().await;
     with_address(&server, "anna").await;

@@ -503,6 +503,20 @@ async fn several_people_may_share_a_connection_each_by_their_own_token() {
 }
 
 #[tokio::test]
+async fn existing_clients_find_it_at_ws_where_a_setting_says_so() {
+    let server = Server::start_with(|settings| {
+        settings.connections.root_dialect = Some(tertulia::settings::RootDialect::Rpc);
+    })
+    .await;
+    for target in ["/ws", "/ws/", "/"] {
+        let handshake = Handshake::new(server.address(), target);
+        let mut phone = handshake.open().await.expect("a socket");
+        phone.sends_text("{'mode': 'checkConnection'}").await;
+        assert!(phone.next_text().await.ends_with("'status': '200'}"));
+    }
+}
+
+#[tokio::test]
 async fn the_address_may_lack_its_last_slash() {
     let server = Server::start().await;
     let handshake = Handshake::new(server.address(), "/ws/rpc");
