@@ -54,6 +54,8 @@ pub struct Followed {
     pub news_after: Seq,
     /// The customer's first message that no operator has answered, in a support chat.
     pub waiting_seq: Option<Seq>,
+    /// A personal chat, or a group of at most 20: who hears all their chats is present there.
+    pub is_small: bool,
 }
 
 impl Chats {
@@ -99,10 +101,12 @@ impl Chats {
         let rows = self.core.store.enter_all(&asked, open_since).await?;
         let customers = rows
             .iter()
-            .filter_map(|(_, row, _)| row.chat.support_user_id);
+            .filter_map(|row| row.entered.chat.support_user_id);
         let customers = self.core.people.profiles(customers).await?;
         let mut all = Vec::with_capacity(rows.len());
-        for (place, row, before) in rows {
+        for row in rows {
+            let (place, before, is_small) = (row.place, row.before, row.is_small);
+            let row = row.entered;
             let Some((actor, _)) = pairs.get(place) else {
                 continue;
             };
@@ -123,6 +127,7 @@ impl Chats {
                     is_quiet: is_hidden || (standing.as_operator && !is_open),
                     news_after: before.max(standing.visible_above()),
                     waiting_seq: chat.waiting_seq,
+                    is_small,
                     entered: Entered {
                         head: Arc::new(head),
                         role: standing.role,

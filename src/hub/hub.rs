@@ -295,6 +295,16 @@ impl Hub {
         frame(&state.roster.presence()).map_or(Ok(()), |frame| queue.answer(frame))
     }
 
+    /// The same among what the connection is pushed.
+    pub(super) fn push_presence(
+        &self,
+        queue: &Queue,
+        frame: impl FnOnce(&Presence) -> SharedFrame,
+    ) {
+        let state = self.state.lock();
+        queue.push(frame(&state.roster.presence()).ephemeral());
+    }
+
     /// Tells of comings and goings that weren't told one by one, where that is due.
     pub(super) fn tell_presence(&self, now: Instant) {
         let mut state = self.state.lock();

@@ -210,6 +210,11 @@ impl Present {
         self.hub.show_presence(queue, frame)
     }
 
+    /// The same among what the connection is pushed.
+    pub(super) fn push(&self, queue: &Queue, frame: impl FnOnce(&Presence) -> SharedFrame) {
+        self.hub.push_presence(queue, frame);
+    }
+
     /// Ends because the user wants it so.
     pub fn leave(mut self) {
         self.how = Departure::Asked;

@@ -12,6 +12,23 @@ use super::{
 /// A user and a chat that they follow.
 pub(super) type Pair = (ChatId, UserId);
 
+/// A chat as one of its followers stands to it.
+#[derive(Clone, Debug)]
+pub struct FollowedRow {
+    /// The pair's place among those asked for.
+    pub place: usize,
+    /// The chat, and how the user stands to it.
+    pub entered: EnterRow,
+    /// The number of the last message before the user belonged to it.
+    pub before: Seq,
+    /// A personal chat, or a group of few.
+    pub is_small: bool,
+}
+
+/// Whether a chat is personal, or a group of at most 20; counted no further.
+const SMALL: &str = "(c.kind = 'personal' OR (c.kind = 'group' AND (SELECT count(*) FROM (SELECT 1 FROM member o \
+    WHERE o.chat_id = c.id AND o.role <> 'banned' LIMIT 21)) <= 20)) AS is_small";
+
 /// The chats and users of `?1`, an array of pairs.
 const PAIRS: &str = "FROM json_each(?1) j JOIN chat c ON c.id = j.value ->> 0 \
     LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = j.value ->> 1";
@@ -35,17 +52,12 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
-    /// Chats as users stand to them, by the pairs' places, each with the number of the last message before the user
-    /// belonged to it; for who is no member, before `since`.
-    pub async fn enter_all(
-        &self,
-        pairs: &[Pair],
-        since: Time,
-    ) -> Stored<Vec<(usize, EnterRow, Seq)>> {
+    /// Chats as users stand to them; for who is no member, what was said before `since` is history.
+    pub async fn enter_all(&self, pairs: &[Pair], since: Time) -> Stored<Vec<FollowedRow>> {
         let sql = format!(
             "SELECT j.key AS place, c.*, {STANDING}, {}, coalesce((SELECT x.seq FROM message x \
              WHERE x.chat_id = c.id AND x.timestamp < coalesce(m.joined_at, ?2) ORDER BY x.seq DESC LIMIT 1), 0) \
-             AS before {PAIRS}",
+             AS before, {SMALL} {PAIRS}",
             unread("j.value ->> 1")
         );
         let asked = with_rows(self.read(), &sql, &pairs, [since.into()])?;
@@ -53,11 +65,12 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let place: i64 = row.try_get("", "place")?;
-                Ok((
-                    usize::try_from(place).unwrap_or(usize::MAX),
-                    standing(row)?,
-                    row.try_get("", "before")?,
-                ))
+                Ok(FollowedRow {
+                    place: usize::try_from(place).unwrap_or(usize::MAX),
+                    entered: standing(row)?,
+                    before: row.try_get("", "before")?,
+                    is_small: row.try_get("", "is_small")?,
+                })
             })
             .collect()
     }

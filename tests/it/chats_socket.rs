@@ -223,6 +223,46 @@ async fn a_replay_of_many_chats_has_at_most_a_thousand_events() {
 }
 
 #[tokio::test]
+async fn it_is_present_in_personal_chats_and_small_groups_and_nowhere_else() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let pair = anna.opens_personal_chat(&boris).await;
+    let room = anna
+        .creates(json!({"kind": "room", "name": "hall", "members": [boris.id]}))
+        .await;
+    let mut watching = anna.joins(&pair).await.hears_presence();
+    watching.hears("presence").await;
+    let mut phone = boris.follows().await.hears_presence();
+    let told = hears(&mut phone, "presence", &pair).await;
+    let mut names: Vec<_> = told["users"].as_array().expect("users").iter().collect();
+    names.sort_by_key(|user| user["id"].as_i64());
+    assert_eq!(
+        names,
+        [
+            &json!({"id": anna.id, "username": "anna"}),
+            &json!({"id": boris.id, "username": "boris"}),
+        ]
+    );
+    assert_eq!(watching.hears("user_online").await["user_id"], boris.id);
+    // Of the room nothing is told: next comes who goes from the pair.
+    let mut hall = anna.joins(&room).await.hears_presence();
+    let there = hall.hears("presence").await;
+    assert_eq!(there["users"], json!([{"id": anna.id, "username": "anna"}]));
+    watching.closes().await;
+    let gone = hears(&mut phone, "user_offline", &pair).await;
+    assert_eq!(gone["user_id"], anna.id);
+    phone
+        .sends(json!({"type": "sync", "chat_id": pair.id, "since": 0}))
+        .await;
+    hears(&mut phone, "synced", &pair).await;
+    let told = hears(&mut phone, "presence", &pair).await;
+    assert_eq!(
+        told["users"],
+        json!([{"id": boris.id, "username": "boris"}])
+    );
+}
+
+#[tokio::test]
 async fn operators_hold_the_open_support_chats_too() {
     let server = Server::start().await;
     let [anna, boris] = server.users(["anna", "boris"]).await;

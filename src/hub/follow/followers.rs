@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::Follow;
 use crate::{
-    chat::{ChatEvent, ConnectionId, Followed, What},
-    hub::{Seat, Seated, unread::Tally},
+    chat::{ChatEvent, ConnectionId, Followed, Presence, What},
+    hub::{Present, Seat, Seated, unread::Tally},
 };
 
 /// What a hub, an event or the sweep has for whoever keeps the followers' seats.
@@ -116,6 +116,7 @@ pub(in crate::hub) struct Follower {
 pub(in crate::hub) struct Places {
     pub(super) has_ended: bool,
     pub(super) chats: HashMap<ChatId, Arc<Seated>>,
+    presents: HashMap<ChatId, Present>,
 }
 
 impl Default for Followers {
@@ -260,13 +261,40 @@ impl Follower {
         seated
     }
 
+    /// Whether it makes its user present in such a chat.
+    pub(super) fn is_present_in(&self, followed: &Followed) -> bool {
+        self.follow.announce.is_some() && followed.is_small && !followed.is_quiet
+    }
+
+    /// Keeps its user's presence in a chat, and shows who else is there.
+    pub(super) fn keep_present(&self, chat: ChatId, present: Present) {
+        let mut places = self.places.lock();
+        let before = match places.has_ended {
+            true => Some(present),
+            false => places.presents.insert(chat, present),
+        };
+        drop(places);
+        drop(before);
+        self.show_presence(chat);
+    }
+
+    /// Tells who is in a chat, where its user is present.
+    pub(super) fn show_presence(&self, chat: ChatId) {
+        if let (Some(announce), Some(present)) =
+            (self.follow.announce, self.places.lock().presents.get(&chat))
+        {
+            let shown = |presence: &Presence| (announce.presence)(chat, presence);
+            present.push(&self.follow.queue, shown);
+        }
+    }
+
     /// Gives all places up, for good.
     pub(super) fn end(&self) {
         let mut places = self.places.lock();
+        let all = std::mem::take(&mut *places);
         places.has_ended = true;
-        let chats = std::mem::take(&mut places.chats);
         drop(places);
-        drop(chats);
+        drop(all);
     }
 
     /// Its places in support chats that are not its user's own.
@@ -286,7 +314,9 @@ impl Follower {
     }
 
     pub(super) fn forget(&self, chat: ChatId) {
-        let forgotten = self.places.lock().chats.remove(&chat);
+        let mut places = self.places.lock();
+        let forgotten = (places.chats.remove(&chat), places.presents.remove(&chat));
+        drop(places);
         // Outside the lock: it takes leave of the hub.
         drop(forgotten);
     }
@@ -302,7 +332,7 @@ impl Follower {
                 .customer
                 .is_some_and(|customer| customer != user),
             in_literals: self.follow.in_literals,
-            hears_presence: false,
+            hears_presence: self.is_present_in(followed),
             voice: self.follow.voice,
             queue: self.follow.queue.clone(),
             reports: Some(self.reports.clone()),

@@ -32,7 +32,7 @@ use super::{
     seats::Attention,
     unread::Tally,
 };
-use crate::chat::{Actor, ChatError, ChatEvent, ChatListed, Followed, FollowedChats};
+use crate::chat::{Actor, ChatError, ChatEvent, ChatListed, Followed, FollowedChats, Presence};
 
 /// Events that are read at once for a connection that enters a chat.
 const PAGE: u64 = 100;
@@ -64,6 +64,8 @@ pub struct Announce {
     pub added: fn(&ChatListed) -> SharedFrame,
     /// How much is unread in a chat; told at most once a second and chat.
     pub unread: fn(ChatId, u64) -> SharedFrame,
+    /// Who is in a chat. With it the connection makes its user present in personal chats and small groups.
+    pub presence: fn(ChatId, &Presence) -> SharedFrame,
 }
 
 /// A connection that hears all chats of its user. Dropped, it hears nothing more.
@@ -127,6 +129,11 @@ impl Following {
         self.hubs.begin(&hub, followed);
         let seat = self.follower.seat(followed);
         self.follower.keep(chat, || self.hubs.stand(hub, seat))
+    }
+
+    /// Tells who is in a chat, where the connection is present: who came and went during a replay wasn't told.
+    pub fn show_presence(&self, chat: ChatId) {
+        self.follower.show_presence(chat);
     }
 
     /// Gives up the place in a chat that the user doesn't belong to any more.
@@ -254,6 +261,10 @@ impl Hubs {
             true => Attention::Quiet,
             false => Attention::Full,
         };
+        // Before it is seated: it needn't be told of its own coming.
+        let present = follower
+            .is_present_in(followed)
+            .then(|| self.present(&hub, &follower.follow.actor.user, seat.connection));
         let mut checked_at = entered.last_seq;
         for _ in 0..PAGES_MAX {
             let counts = follower.reports.counts_unread;
@@ -261,6 +272,9 @@ impl Hubs {
             match hub.follow(&seat, since, checked_at, attention, tally, &mut frames) {
                 Next::Live => {
                     drop(follower.keep(chat, || self.stand(hub, seat)));
+                    if let Some(present) = present {
+                        follower.keep_present(chat, present);
+                    }
                     return Ok(true);
                 }
                 Next::NotSeated(_) => return Ok(false),

@@ -9,7 +9,10 @@ use super::{
     testing::{Node, Town},
 };
 use crate::{
-    chat::{Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, FollowedChats, NewChat, What},
+    chat::{
+        Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, FollowedChats, NewChat, Presence,
+        What,
+    },
     hub::{Announce, Audience, Ends, Follow, Following, SharedFrame, Voice},
     layer::MemoryLayer,
 };
@@ -31,6 +34,7 @@ fn encode(_: &ChatHead, event: &ChatEvent, _: Audience) -> Option<SharedFrame> {
 const ANNOUNCE: Announce = Announce {
     added: |chat: &ChatListed| text(format!("added {} at {}", chat.head.id, chat.last_seq)),
     unread: |chat: ChatId, count: u64| text(format!("unread {chat}: {count}")),
+    presence: |chat: ChatId, presence: &Presence| text(format!("in {chat}: {}", presence.count)),
 };
 
 struct Phone {
@@ -73,12 +77,14 @@ impl Phone {
 
     /// These come next; what is unread, where one waits for it.
     async fn hears(&mut self, wanted: &[&str]) {
-        let counts = wanted.iter().any(|frame| frame.starts_with("unread"));
+        let waits_for = |kind: &str| wanted.iter().any(|frame| frame.starts_with(kind));
+        let (counts, shows) = (waits_for("unread"), waits_for("in "));
         let mut all: Vec<String> = Vec::new();
         let heard = async {
             while all.len() < wanted.len() {
                 all.extend(self.reader.hears().await.unwrap());
                 all.retain(|frame| counts || !frame.starts_with("unread"));
+                all.retain(|frame| shows || !frame.starts_with("in "));
             }
         };
         let in_time = tokio::time::timeout(PATIENCE, heard).await;
@@ -230,6 +236,7 @@ async fn what_is_unread_is_told_once_a_second_however_much_is_said() {
     while all.last() != Some(&last) {
         all.extend(phone.reader.hears().await.unwrap());
     }
+    all.retain(|frame| !frame.starts_with("in "));
     assert_eq!(all.len() - 1 - 50, 1, "{all:?}");
     // Halfway: that is counted by the database. To the end: known.
     let page = node.domain.history.page(

@@ -64,6 +64,7 @@ impl Consumer for Chats {
             announce: Some(Announce {
                 added: frames::chat_added,
                 unread: frames::unread,
+                presence: |chat, presence| Frames::of(chat).presence(presence),
             }),
         };
         let world = cx.world().clone();
@@ -191,7 +192,10 @@ impl Chats {
             Ok((replayed, told)) => {
                 match replayed.has_more {
                     true => self.continue_at.insert(chat, replayed.seq),
-                    false => self.continue_at.remove(&chat),
+                    false => {
+                        self.following.show_presence(chat);
+                        self.continue_at.remove(&chat)
+                    }
                 };
                 Ok(Some(told))
             }
