@@ -48,4 +48,5 @@ mod two_nodes;
 mod typing;
 mod walk;
 mod wire;
+mod wrong_elsewhere;
 mod wrong_frames;
