@@ -82,6 +82,11 @@ for run in $(seq "$runs"); do
     keep "limit$name" server_cpu_us_per_delivery
   done
 
+  for dialect in chats room lobby rpc; do
+    service fanout --receivers 500 --seconds "$seconds" --in-flight 16 --dialect "$dialect"
+    keep "fanout-$dialect" server_cpu_us_per_delivery
+  done
+
   service rooms --chats 64 --members 4 --in-flight 256 --seconds "$seconds"
   keep sends sends_per_second
   result=$(taskset -c "$server_core" "$bin/singles" "$place/singles-$run.db" --tasks 256 --chats 64 --seconds "$seconds")
@@ -143,6 +148,9 @@ printf '%-46s %12s %12s %8s   %s\n' "medians of $runs" "tertulia" "compared" "ra
 row "fan-out to 500, lock-step, µs a delivery" service--lock-step limit--lock-step "at most 1.3"
 row "fan-out to 500, 16 in flight, µs a delivery" service--in-flight limit--in-flight "at most 1.5"
 row "  the limit itself: lock-step, in flight" limit--lock-step limit--in-flight "at least 2"
+for dialect in chats room lobby rpc; do
+  row "  heard in $dialect, in the chat dialect" "fanout-$dialect" service--in-flight ""
+done
 row "committed sends/s through sockets, singles" sends singles "at least 10"
 row "committed sends/s, the writer alone, singles" writer singles "at least 20"
 row "µs a handshake" service_handshake limit_handshake "at most 10"

@@ -95,7 +95,10 @@ pub(super) async fn join(
     senders: usize,
 ) -> Result<(Socket, Journal), LoadError> {
     let mut socket = Socket::open(target, number, &seat.path, seat.token.as_deref()).await?;
-    let mut journal = Journal::new(senders);
+    for words in &seat.first_words {
+        socket.queue(words.as_bytes());
+    }
+    let mut journal = Journal::new(seat.dialect, senders);
     while !target.is_limit && !journal.is_established() {
         socket.turn(|frame| journal.hear(frame).map(drop)).await?;
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Run,
+    dialect::Dialect,
     error::LoadError,
     report::Report,
     talk::{Manner, Talk},
@@ -18,6 +19,9 @@ pub(super) struct Fanout {
     /// How many of them send
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     senders: u16,
+    /// What all but the first member hear it in
+    #[arg(long, value_name = "DIALECT", value_enum, default_value_t)]
+    dialect: Dialect,
     /// Send the next message when all have the last one
     #[arg(long, conflicts_with = "in_flight")]
     lock_step: bool,
@@ -43,8 +47,16 @@ impl Fanout {
                 "senders are receivers too: give at least as many receivers",
             ));
         }
+        if senders > 1 && self.dialect != Dialect::Chat {
+            return Err(LoadError::Arguments(
+                "only the first member speaks where the others hear another dialect",
+            ));
+        }
         run.allow_open_files(receivers)?;
-        let chats = run.people.meet(&run.target, 1, receivers).await?;
+        let chats = run
+            .people
+            .meet_in(self.dialect, &run.target, 1, receivers)
+            .await?;
         let in_flight = if self.lock_step { 1 } else { self.in_flight };
         let manner = Manner {
             senders,
@@ -60,6 +72,7 @@ impl Fanout {
         let talk = Talk::new(&run.target, chats, manner);
         let mut crowd = talk.join().await?;
         let report = Report::of("fanout", run.target.is_limit)
+            .with("dialect", self.dialect.name())
             .with("receivers", self.receivers)
             .with("senders", self.senders)
             .with("in_flight", in_flight);

@@ -1,12 +1,14 @@
 //! What one receiver has heard, and that it was every message, once and in order.
 
 use super::{
+    dialect::{Dialect, Heard},
     error::LoadError,
     scan::{Event, parse_number},
 };
 
 /// The log of one connection to a chat.
 pub(super) struct Journal {
+    dialect: Dialect,
     is_established: bool,
     /// The last number of the chat that was heard: none where the server numbers nothing.
     seq: Option<u64>,
@@ -33,21 +35,22 @@ impl Said {
         );
     }
 
-    fn read(event: &Event<'_>) -> Option<Self> {
-        let mut words = event.text?.split(|byte| *byte == b' ').map(parse_number);
+    fn read(text: &[u8], id: Option<u64>) -> Option<Self> {
+        let mut words = text.split(|byte| *byte == b' ').map(parse_number);
         let sender = usize::try_from(words.next()??).ok()?;
         Some(Self {
             sender,
             number: words.next()??,
             sent_at: words.next()??,
-            id: event.id,
+            id,
         })
     }
 }
 
 impl Journal {
-    pub(super) fn new(senders: usize) -> Self {
+    pub(super) fn new(dialect: Dialect, senders: usize) -> Self {
         Self {
+            dialect,
             is_established: false,
             seq: None,
             next: vec![0; senders],
@@ -61,6 +64,17 @@ impl Journal {
 
     /// Takes note of a frame. Gives back the message that it brought.
     pub(super) fn hear(&mut self, frame: &[u8]) -> Result<Option<Said>, LoadError> {
+        if !self.dialect.is_numbered() {
+            return match self.dialect.hear(frame, self.is_established) {
+                Heard::Established => {
+                    self.is_established = true;
+                    Ok(None)
+                }
+                Heard::Message(text) => self.note(Said::read(text, None), frame).map(Some),
+                Heard::Refused => Err(LoadError::Refused(lossy(frame))),
+                Heard::Other => Ok(None),
+            };
+        }
         let event =
             Event::scan(frame).ok_or(LoadError::Protocol("a frame that is no JSON object"))?;
         match event.kind {
@@ -79,14 +93,20 @@ impl Journal {
         if event.kind != b"message" {
             return Ok(None);
         }
-        let said = Said::read(&event).ok_or_else(|| LoadError::Strange(lossy(frame)))?;
+        let said = event.text.and_then(|text| Said::read(text, event.id));
+        self.note(said, frame).map(Some)
+    }
+
+    /// A message must be its sender's next one.
+    fn note(&mut self, said: Option<Said>, frame: &[u8]) -> Result<Said, LoadError> {
+        let said = said.ok_or_else(|| LoadError::Strange(lossy(frame)))?;
         let next = self
             .next
             .get_mut(said.sender)
             .ok_or_else(|| LoadError::Strange(lossy(frame)))?;
         in_order(*next, said.number, frame)?;
         *next += 1;
-        Ok(Some(said))
+        Ok(said)
     }
 }
 
@@ -117,7 +137,7 @@ mod tests {
     }
 
     fn established() -> Journal {
-        let mut journal = Journal::new(2);
+        let mut journal = Journal::new(Dialect::Chat, 2);
         assert!(!journal.is_established());
         journal
             .hear(br#"{"type":"connection_established","seq":7}"#)
@@ -166,7 +186,7 @@ mod tests {
 
     #[test]
     fn where_the_server_numbers_nothing_each_senders_order_counts() {
-        let mut journal = Journal::new(1);
+        let mut journal = Journal::new(Dialect::Chat, 1);
         for number in 0..2 {
             let frame = format!(r#"{{"type":"message","data":{{"text":"0 {number} 5"}}}}"#);
             assert!(journal.hear(frame.as_bytes()).unwrap().is_some());

@@ -9,6 +9,7 @@
 
 mod connect;
 mod crowd;
+mod dialect;
 mod error;
 mod fanout;
 mod fill;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    dialect::Dialect,
     error::LoadError,
     http::{Http, Request},
     progress::Progress,
@@ -50,6 +51,9 @@ pub(super) struct Seat {
     pub(super) path: String,
     /// None where nobody asks: at the limit server.
     pub(super) token: Option<String>,
+    pub(super) dialect: Dialect,
+    /// What is said before anything is heard.
+    pub(super) first_words: Vec<String>,
 }
 
 /// A chat and its members.
@@ -123,23 +127,44 @@ impl People {
         chats: usize,
         members: usize,
     ) -> Result<Vec<Chat>, LoadError> {
+        self.meet_in(Dialect::Chat, target, chats, members).await
+    }
+
+    /// The same, where all but the first member of a chat hear it in this dialect.
+    pub(super) async fn meet_in(
+        &self,
+        dialect: Dialect,
+        target: &Target,
+        chats: usize,
+        members: usize,
+    ) -> Result<Vec<Chat>, LoadError> {
         if target.is_limit {
             return Ok((0..chats as u64)
                 .map(|id| Chat::nowhere(id, members))
                 .collect());
         }
-        let signer = self.signer()?;
-        let first_user = match self.first_user {
-            Some(id) => id,
+        let users = match self.first_user {
+            Some(_) if dialect == Dialect::Lobby => {
+                return Err(LoadError::Arguments(
+                    "the lobby's frames name their users: let the load make them",
+                ));
+            }
+            Some(first_id) => Users {
+                first_id,
+                prefix: None,
+            },
             None => create_users(chats * members)?,
         };
-        let progress = Progress::start("making chats", chats);
-        let mut at_work = Vec::new();
-        for number in 0..REQUESTS_AT_A_TIME.min(chats) {
-            at_work.push(make_chats(
-                target, &signer, number, chats, members, first_user, &progress,
-            ));
-        }
+        let meeting = Meeting {
+            target,
+            signer: self.signer()?,
+            dialect,
+            chats,
+            members,
+            users,
+            progress: Progress::start("making chats", chats),
+        };
+        let at_work = (0..REQUESTS_AT_A_TIME.min(chats)).map(|first| meeting.make_chats(first));
         let made: Vec<Vec<(usize, Chat)>> = stream::iter(at_work)
             .buffer_unordered(REQUESTS_AT_A_TIME)
             .try_collect()
@@ -150,12 +175,92 @@ impl People {
     }
 }
 
+/// Users whose ids follow each other, as do the numbers in their names.
+struct Users {
+    first_id: u64,
+    /// Of their names; none where they were there already.
+    prefix: Option<String>,
+}
+
+/// Chats that are being made.
+struct Meeting<'a> {
+    target: &'a Target,
+    signer: Signer,
+    dialect: Dialect,
+    chats: usize,
+    members: usize,
+    users: Users,
+    progress: Progress,
+}
+
+impl Meeting<'_> {
+    /// Every `REQUESTS_AT_A_TIME`th chat, beginning with `first`, over one connection.
+    async fn make_chats(&self, first: usize) -> Result<Vec<(usize, Chat)>, LoadError> {
+        let mut http = Http::connect(self.target, first).await?;
+        let mut made = Vec::new();
+        for number in (first..self.chats).step_by(REQUESTS_AT_A_TIME) {
+            made.push((number, self.make_chat(number, &mut http).await?));
+            self.progress.step();
+        }
+        Ok(made)
+    }
+
+    async fn make_chat(&self, number: usize, http: &mut Http) -> Result<Chat, LoadError> {
+        let first_place = (number * self.members) as u64;
+        let owner = self.users.first_id + first_place;
+        let tokens: Vec<_> = (owner..owner + self.members as u64)
+            .map(|user| self.signer.token(user))
+            .collect::<Result<_, _>>()?;
+        let others: Vec<u64> = (owner + 1..owner + self.members as u64).collect();
+        let kind = if self.dialect.wants_room() {
+            "room"
+        } else {
+            "group"
+        };
+        let name = format!("load-{owner}");
+        let body = json!({"kind": kind, "name": name, "members": others});
+        let request = Request::post(self.target, "/api/chats/", &tokens[0], &body.to_string());
+        let answer = http.request(&request).await?;
+        let NewChat { id } = serde_json::from_slice(&answer)
+            .map_err(|_| LoadError::Protocol("a new chat without an id"))?;
+        let seats = tokens.into_iter().enumerate().map(|(place, token)| {
+            // Who sends does so in the chat dialect.
+            let dialect = if place == 0 {
+                Dialect::Chat
+            } else {
+                self.dialect
+            };
+            let username = self.users.name(first_place + place as u64);
+            Seat {
+                path: dialect.path(id, &name),
+                first_words: dialect.first_words(&name, &username, &token),
+                token: Some(token),
+                dialect,
+            }
+        });
+        Ok(Chat {
+            id,
+            owner,
+            seats: seats.collect(),
+        })
+    }
+}
+
+impl Users {
+    fn name(&self, place: u64) -> String {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        format!("{prefix}{}", place + 1)
+    }
+}
+
 impl Chat {
     /// At the limit server, where any path is a chat.
     fn nowhere(id: u64, members: usize) -> Self {
         let seat = Seat {
-            path: path(id),
+            path: Dialect::Chat.path(id, ""),
             token: None,
+            dialect: Dialect::Chat,
+            first_words: Vec::new(),
         };
         Self {
             id,
@@ -165,63 +270,17 @@ impl Chat {
     }
 }
 
-/// Every `REQUESTS_AT_A_TIME`th chat, beginning with `number`, over one connection.
-async fn make_chats(
-    target: &Target,
-    signer: &Signer,
-    number: usize,
-    chats: usize,
-    members: usize,
-    first_user: u64,
-    progress: &Progress,
-) -> Result<Vec<(usize, Chat)>, LoadError> {
-    let mut http = Http::connect(target, number).await?;
-    let mut made = Vec::new();
-    for number in (number..chats).step_by(REQUESTS_AT_A_TIME) {
-        let owner = first_user + (number * members) as u64;
-        let users = owner..owner + members as u64;
-        let tokens: Vec<_> = users
-            .clone()
-            .map(|user| signer.token(user))
-            .collect::<Result<_, _>>()?;
-        let others: Vec<u64> = users.skip(1).collect();
-        let body = json!({"kind": "group", "name": format!("load {number}"), "members": others});
-        let request = Request::post(target, "/api/chats/", &tokens[0], &body.to_string());
-        let answer = http.request(&request).await?;
-        let NewChat { id } = serde_json::from_slice(&answer)
-            .map_err(|_| LoadError::Protocol("a new chat without an id"))?;
-        let seats = tokens.into_iter().map(|token| Seat {
-            path: path(id),
-            token: Some(token),
-        });
-        made.push((
-            number,
-            Chat {
-                id,
-                owner,
-                seats: seats.collect(),
-            },
-        ));
-        progress.step();
-    }
-    Ok(made)
-}
-
-fn path(chat: u64) -> String {
-    format!("/ws/chat/{chat}/")
-}
-
-/// The id of the first of so many new users, whose ids follow each other.
-fn create_users(count: usize) -> Result<u64, LoadError> {
+fn create_users(count: usize) -> Result<Users, LoadError> {
     let failed = |cause: &dyn ToString| LoadError::Users(cause.to_string());
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
+    let prefix = format!("load{now}_");
     let program = env::current_exe().map_err(|cause| failed(&cause))?;
     let answer = Command::new(program)
         .args(["user", "create", "--json", "--count", &count.to_string()])
-        .args(["--prefix", &format!("load{now}_")])
+        .args(["--prefix", &prefix])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|cause| failed(&cause))?;
@@ -230,7 +289,10 @@ fn create_users(count: usize) -> Result<u64, LoadError> {
     }
     let created: Created =
         serde_json::from_slice(&answer.stdout).map_err(|cause| failed(&cause))?;
-    Ok(created.first_id)
+    Ok(Users {
+        first_id: created.first_id,
+        prefix: Some(prefix),
+    })
 }
 
 fn read_secret(path: PathBuf) -> Result<String, LoadError> {
