@@ -105,7 +105,7 @@ impl QueueTotal {
     }
 }
 
-/// One connection's queue. Empty, it holds no memory of its own.
+/// One connection's queue. Empty, it has room for a few frames at most.
 #[derive(Debug)]
 pub struct Queue {
     id: ConnectionId,
@@ -487,8 +487,10 @@ impl State {
     }
 
     fn hand_over(&mut self, in_hand: &mut VecDeque<SharedFrame>) {
-        self.answers_in_hand += self.answers.len();
-        take_all(&mut self.answers, in_hand);
+        if !self.answers.is_empty() {
+            self.answers_in_hand += self.answers.len();
+            in_hand.extend(std::mem::take(&mut self.answers));
+        }
         if self.live {
             take_all(&mut self.frames, in_hand);
         }
@@ -518,10 +520,11 @@ impl State {
     }
 }
 
-/// Moves everything, and leaves no memory behind: mostly the whole queue changes hands as it is.
+/// Moves everything: mostly the whole queue changes hands as it is, and the emptied one comes back by the same way, so
+/// that a frame now and then costs no allocation.
 fn take_all(from: &mut VecDeque<SharedFrame>, to: &mut VecDeque<SharedFrame>) {
     if to.is_empty() {
-        *to = std::mem::take(from);
+        std::mem::swap(from, to);
     } else {
         to.extend(std::mem::take(from));
     }

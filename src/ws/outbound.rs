@@ -17,6 +17,9 @@ use crate::hub::{SharedFrame, Written};
 /// do); one of more than half of this is written from where it lies.
 const GATHER_BYTES: usize = 32 << 10;
 
+/// Room for so many frames is kept while nothing waits.
+const KEPT_FRAMES: usize = 4;
+
 thread_local! {
     static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER_BYTES));
 }
@@ -64,7 +67,9 @@ impl Outbound {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        self.in_hand = VecDeque::new();
+        if self.in_hand.capacity() > KEPT_FRAMES {
+            self.in_hand = VecDeque::new();
+        }
         Ok(true)
     }
 

@@ -224,6 +224,7 @@ mod tests {
             text: Some(&text),
             ..Event::default()
         };
-        assert_eq!(Said::read(&event), Some(said));
+        let text = event.text.expect("a text");
+        assert_eq!(Said::read(text, event.id), Some(said));
     }
 }
