@@ -82,7 +82,7 @@ for run in $(seq "$runs"); do
     keep "limit$name" server_cpu_us_per_delivery
   done
 
-  for dialect in chats room lobby rpc; do
+  for dialect in chats room lobby rpc support; do
     service fanout --receivers 500 --seconds "$seconds" --in-flight 16 --dialect "$dialect"
     keep "fanout-$dialect" server_cpu_us_per_delivery
   done
@@ -148,7 +148,7 @@ printf '%-46s %12s %12s %8s   %s\n' "medians of $runs" "tertulia" "compared" "ra
 row "fan-out to 500, lock-step, µs a delivery" service--lock-step limit--lock-step "at most 1.3"
 row "fan-out to 500, 16 in flight, µs a delivery" service--in-flight limit--in-flight "at most 1.5"
 row "  the limit itself: lock-step, in flight" limit--lock-step limit--in-flight "at least 2"
-for dialect in chats room lobby rpc; do
+for dialect in chats room lobby rpc support; do
   row "  heard in $dialect, in the chat dialect" "fanout-$dialect" service--in-flight ""
 done
 row "committed sends/s through sockets, singles" sends singles "at least 10"

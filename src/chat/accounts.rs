@@ -78,6 +78,7 @@ impl Accounts {
         prefix: &str,
         count: u64,
         password_hash: &str,
+        is_staff: bool,
     ) -> Result<(UserId, u64), ChatError> {
         let first_fault = |mut faults: Vec<String>| faults.swap_remove(0);
         // The longest of the names stands for all.
@@ -88,7 +89,7 @@ impl Accounts {
         let now = database_time();
         let made = self
             .store
-            .insert_accounts(&prefix, count, password_hash, now)
+            .insert_accounts(&prefix, count, password_hash, is_staff, now)
             .await;
         match made {
             Ok(Some(first)) => Ok((first, count)),

@@ -85,7 +85,7 @@ struct Create {
     /// Make so many users at once, with one stored password; without --password-stdin they have
     /// none and are signed in by signing tokens for them
     #[arg(long, value_name = "NUMBER", requires = "prefix")]
-    #[arg(conflicts_with_all = ["name", "staff", "email"])]
+    #[arg(conflicts_with_all = ["name", "email"])]
     count: Option<u64>,
     /// What the names of so many begin with; a number follows
     #[arg(long, value_name = "TEXT", requires = "count")]
@@ -166,7 +166,9 @@ impl Create {
                 Some(password) => hasher.hash(password).await?,
                 None => StoredPasswords::unusable(),
             };
-            let made = accounts.create_many(prefix, count, &stored).await;
+            let made = accounts
+                .create_many(prefix, count, &stored, self.staff)
+                .await;
             let (first, count) = made.map_err(|error| told(prefix, &[error]))?;
             return Ok(match self.json {
                 true => json!({"first_id": first.0, "count": count}).to_string(),

@@ -178,11 +178,12 @@ impl Store {
         prefix: &Keyed,
         count: u64,
         password: &str,
+        is_staff: bool,
         at: Time,
     ) -> Stored<Option<UserId>> {
         let sql = "INSERT INTO user (username, username_key, password, email, first_name, last_name, is_staff, \
                    is_active, date_joined, changed_at) \
-                   SELECT j.value ->> 0, j.value ->> 1, ?, '', '', '', FALSE, TRUE, ?, ? FROM json_each(?) j";
+                   SELECT j.value ->> 0, j.value ->> 1, ?, '', '', '', ?, TRUE, ?, ? FROM json_each(?) j";
         let key = prefix.key.as_deref().unwrap_or_default();
         let at = time_text(at);
         let transaction = self.begin().await?;
@@ -193,7 +194,13 @@ impl Store {
                 .collect();
             let rows = serde_json::to_string(&rows)
                 .map_err(|error| super::StoreError::Refused(error.to_string().into()))?;
-            let values: [Value; 4] = [password.into(), (&at).into(), (&at).into(), rows.into()];
+            let values: [Value; 5] = [
+                password.into(),
+                is_staff.into(),
+                (&at).into(),
+                (&at).into(),
+                rows.into(),
+            ];
             transaction
                 .execute_raw(statement(&transaction, sql, values))
                 .await?;

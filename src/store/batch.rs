@@ -9,10 +9,11 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
     QueryFilter, QueryOrder, QueryResult,
 };
+use serde::Serialize;
 
 use super::{
     Store, StoreError, Stored,
-    sql::{time_text, with_rows},
+    sql::{rows_text, time_text, with_rows},
 };
 
 type Committing = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send>>;
@@ -59,6 +60,8 @@ pub struct NewMessageRow {
     pub reply_to: Option<MessageId>,
     /// When.
     pub timestamp: Time,
+    /// Whether their right to write is known: else the insert looks at it.
+    pub may_write: bool,
 }
 
 /// What a batch changes of a chat's row.
@@ -160,7 +163,7 @@ impl Batch {
             .collect()
     }
 
-    async fn places(&self, sql: &str, asked: &impl serde::Serialize) -> Stored<Vec<usize>> {
+    async fn places(&self, sql: &str, asked: &impl Serialize) -> Stored<Vec<usize>> {
         let statement = with_rows(&self.transaction, sql, asked, [])?;
         self.transaction
             .query_all_raw(statement)
@@ -170,12 +173,20 @@ impl Batch {
             .collect()
     }
 
-    /// Inserts messages; their ids come back in the same order.
-    pub async fn insert_messages(&self, rows: &[NewMessageRow]) -> Stored<Vec<MessageId>> {
-        let sql = "INSERT INTO message \
-                   (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
-                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                   value ->> 7, 0 FROM jsonb_each(?)";
+    /// Inserts messages, and writes what they change of their chats, with one call to the driver; their ids come back
+    /// in the same order. `Unmet` where a sender is no member, or barred.
+    pub async fn insert_messages(
+        &self,
+        rows: &[NewMessageRow],
+        chats: &[ChatCounters],
+    ) -> Stored<Vec<MessageId>> {
+        let sql = format!(
+            "INSERT INTO message \
+             (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+             value ->> 7, 0 FROM jsonb_each(?) WHERE value ->> 8 OR EXISTS (SELECT 1 FROM member m \
+             WHERE m.chat_id = value ->> 0 AND m.user_id = value ->> 2 AND m.role <> 'banned'); {WRITE_COUNTERS}"
+        );
         let table: Vec<_> = rows
             .iter()
             .map(|row| {
@@ -189,13 +200,16 @@ impl Batch {
                     &row.client_id,
                     row.reply_to,
                     at,
+                    row.may_write,
                 )
             })
             .collect();
-        let inserted = self
-            .transaction
-            .execute_raw(with_rows(&self.transaction, sql, &table, [])?)
-            .await?;
+        let counters = rows_text(&counters_table(chats))?;
+        let statement = with_rows(&self.transaction, &sql, &table, [counters.into()])?;
+        let inserted = self.transaction.execute_raw(statement).await?;
+        if inserted.rows_affected() != (rows.len() + chats.len()) as u64 {
+            return Err(StoreError::Unmet);
+        }
         // Each row of one statement gets the id after the one before it (SQLite: Autoincrement), and nobody else
         // inserts while this transaction holds the lock: no row needs to come back.
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -235,28 +249,9 @@ impl Batch {
 
     /// Writes the counters of the chats in which something happened.
     pub async fn write_counters(&self, chats: &[ChatCounters]) -> Stored<()> {
-        let sql = "UPDATE chat SET last_seq = j.value ->> 1, message_count = j.value ->> 2, \
-                   last_message_at = j.value ->> 3, waiting_seq = j.value ->> 4, waiting_since = j.value ->> 5 \
-                   FROM jsonb_each(?) j WHERE chat.id = j.value ->> 0";
-        let table: Vec<_> = chats
-            .iter()
-            .map(|chat| {
-                let (last, since) = (
-                    chat.last_message_at.map(time_text),
-                    chat.waiting_since.map(time_text),
-                );
-                (
-                    chat.id,
-                    chat.last_seq,
-                    chat.message_count,
-                    last,
-                    chat.waiting_seq,
-                    since,
-                )
-            })
-            .collect();
+        let table = counters_table(chats);
         self.transaction
-            .execute_raw(with_rows(&self.transaction, sql, &table, [])?)
+            .execute_raw(with_rows(&self.transaction, WRITE_COUNTERS, &table, [])?)
             .await?;
         Ok(())
     }
@@ -337,6 +332,29 @@ impl Store {
             .all(self.write())
             .await?)
     }
+}
+
+/// Its parameter is `counters_table`.
+const WRITE_COUNTERS: &str = "UPDATE chat SET last_seq = j.value ->> 1, message_count = j.value ->> 2, \
+    last_message_at = j.value ->> 3, waiting_seq = j.value ->> 4, waiting_since = j.value ->> 5 \
+    FROM jsonb_each(?) j WHERE chat.id = j.value ->> 0";
+
+fn counters_table(chats: &[ChatCounters]) -> Vec<impl Serialize> {
+    let row = |chat: &ChatCounters| {
+        let (last, since) = (
+            chat.last_message_at.map(time_text),
+            chat.waiting_since.map(time_text),
+        );
+        (
+            chat.id,
+            chat.last_seq,
+            chat.message_count,
+            last,
+            chat.waiting_seq,
+            since,
+        )
+    };
+    chats.iter().map(row).collect()
 }
 
 fn place(row: &QueryResult) -> Stored<usize> {

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// A unique key exists already.
     #[error("exists already: {0}")]
     Duplicate(Arc<str>),
+    /// A statement's own condition did not hold for all of its rows: nothing of the transaction may stay.
+    #[error("a condition did not hold")]
+    Unmet,
     /// A deadlock, or a lock that could not be had in time: rolled back, may be tried again as it is.
     #[error("lost a lock: {0}")]
     Contended(Arc<str>),

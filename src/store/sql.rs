@@ -60,14 +60,17 @@ pub(super) fn with_rows(
     rows: &impl Serialize,
     more: impl IntoIterator<Item = Value>,
 ) -> Stored<Statement> {
-    let json = serde_json::to_string(rows)
-        .map_err(|error| StoreError::Refused(error.to_string().into()))?;
-    let values = std::iter::once(Value::from(json)).chain(more);
+    let values = std::iter::once(Value::from(rows_text(rows)?)).chain(more);
     Ok(Statement::from_sql_and_values(
         on.get_database_backend(),
         sql,
         values,
     ))
+}
+
+/// A whole table as a parameter.
+pub(super) fn rows_text(rows: &impl Serialize) -> Stored<String> {
+    serde_json::to_string(rows).map_err(|error| StoreError::Refused(error.to_string().into()))
 }
 
 /// A statement with `?` for its parameters.

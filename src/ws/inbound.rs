@@ -3,6 +3,7 @@
 //! connection holds no buffer.
 
 use std::{
+    cell::Cell,
     io::{self, Read, Write},
     mem::take,
 };
@@ -19,6 +20,11 @@ use crate::hub::Close;
 const AHEAD_BYTES_MAX: usize = 8 << 10;
 /// The parser's first buffer: most frames of a chat fit.
 const BUFFER_BYTES: usize = 512;
+
+thread_local! {
+    /// Between messages one parser is as good as another, and making one costs more than a usual frame's parsing.
+    static SPARE: Cell<Option<Box<WebSocketContext>>> = const { Cell::new(None) };
+}
 
 #[derive(Default)]
 pub(super) struct Inbound {
@@ -52,14 +58,10 @@ impl Inbound {
         if self.parser.is_none() && self.parsed == self.ahead.len() {
             return Ok(None);
         }
-        let parser = self.parser.get_or_insert_with(|| {
-            let config = WebSocketConfig::default()
-                .read_buffer_size(BUFFER_BYTES)
-                .max_message_size(Some(bytes_max))
-                .max_frame_size(Some(bytes_max));
-            Box::new(WebSocketContext::new(Role::Server, Some(config)))
-        });
-        // Whoever has signed in since this parser was made may send larger ones.
+        let parser = self
+            .parser
+            .get_or_insert_with(|| SPARE.take().unwrap_or_else(|| parser(bytes_max)));
+        // It was made for another, or for one who has signed in since and may send larger ones.
         if parser.get_config().max_message_size != Some(bytes_max) {
             parser.set_config(|config| {
                 config.max_message_size = Some(bytes_max);
@@ -89,10 +91,22 @@ impl Inbound {
             self.ahead = Vec::new();
             self.parsed = 0;
         }
-        if self.is_drained && self.place.is_between_messages() {
-            self.parser = None;
+        if self.is_drained
+            && self.place.is_between_messages()
+            && let Some(parser) = self.parser.take()
+        {
+            // It asked for more bytes last: so it stands open, and holds none.
+            SPARE.set(Some(parser));
         }
     }
+}
+
+fn parser(bytes_max: usize) -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .max_message_size(Some(bytes_max))
+        .max_frame_size(Some(bytes_max));
+    Box::new(WebSocketContext::new(Role::Server, Some(config)))
 }
 
 /// What tungstenite takes for its socket. What it writes of its own accord (pongs, answers to a

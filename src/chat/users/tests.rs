@@ -569,7 +569,10 @@ async fn many_accounts_are_made_with_one_password_and_ids_in_a_row() {
     let anna = node.arrives("anna").await;
     let commands = &node.users.accounts;
     let hash = Passwords::new(PasswordCost::MIN).hash(PASSWORD);
-    let (first, count) = commands.create_many("Load", 12_345, &hash).await.unwrap();
+    let (first, count) = commands
+        .create_many("Load", 12_345, &hash, false)
+        .await
+        .unwrap();
     assert_eq!((first.0, count), (anna.id().0 + 1, 12_345));
     let last = node.row(UserId(first.0 + 12_344)).await;
     assert_eq!(&*last.username, "Load12345");
@@ -577,7 +580,10 @@ async fn many_accounts_are_made_with_one_password_and_ids_in_a_row() {
     assert!(last.is_active && !last.is_staff);
     node.signs_in("Load777").await;
 
-    let again = commands.create_many("load", 1, &hash).await.unwrap_err();
+    let again = commands
+        .create_many("load", 1, &hash, false)
+        .await
+        .unwrap_err();
     assert!(matches!(
         again,
         ChatError::Invalid {
@@ -585,7 +591,10 @@ async fn many_accounts_are_made_with_one_password_and_ids_in_a_row() {
             ..
         }
     ));
-    let nonsense = commands.create_many("lo ad", 1, &hash).await.unwrap_err();
+    let nonsense = commands
+        .create_many("lo ad", 1, &hash, false)
+        .await
+        .unwrap_err();
     assert!(matches!(
         nonsense,
         ChatError::Invalid {
@@ -593,6 +602,9 @@ async fn many_accounts_are_made_with_one_password_and_ids_in_a_row() {
             ..
         }
     ));
-    let nobody = commands.create_many("x", 0, &hash).await.unwrap_err();
+    let nobody = commands
+        .create_many("x", 0, &hash, false)
+        .await
+        .unwrap_err();
     assert!(matches!(nobody, ChatError::Invalid { field: "count", .. }));
 }

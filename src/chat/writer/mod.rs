@@ -48,9 +48,9 @@ const BATCH_MAX: usize = 256;
 const TURNS_MAX: usize = 8;
 /// How often a rolled-back batch is tried again as it is, before its jobs run one by one.
 const CONTENTION_RETRIES: usize = 5;
-/// Client ids come but once as a rule: their unique key tells of the others. Where it did, they are looked for first
-/// for so long, since clients that send again come in crowds.
-const REPEATS_FOR: Duration = Duration::from_secs(1);
+/// As a rule senders are members, and client ids come but once: the insert itself tells where that isn't so. Where it
+/// did, all is looked at first for so long, since clients that send again come in crowds.
+const CHECKS_FOR: Duration = Duration::from_secs(1);
 /// The first wait before the database is asked again; doubled up to `RETRY_AT_MOST`.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_AT_MOST: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ impl Writer {
             publish,
             queue: queue.clone(),
             marks: marks.clone(),
-            repeats_until: Mutex::new(None),
+            checks_until: Mutex::new(None),
         };
         let task = tokio::spawn(desk.keep_running());
         Writer {
@@ -188,8 +188,8 @@ struct Desk {
     publish: Arc<dyn Publish>,
     queue: Arc<Queue>,
     marks: Arc<Marks>,
-    /// Until then repeats are looked for before anything is inserted.
-    repeats_until: Mutex<Option<Instant>>,
+    /// Until then all is looked at before anything is inserted.
+    checks_until: Mutex<Option<Instant>>,
 }
 
 impl Desk {
@@ -277,9 +277,9 @@ impl Desk {
     ) -> Option<(Vec<Waiting>, StoreError)> {
         let mut contended = 0;
         let mut wait = RETRY_FIRST;
-        let mut expects_repeats = self.expects_repeats();
+        let mut checks_first = self.checks_first();
         loop {
-            match self.attempt(&mut jobs, marks, expects_repeats).await {
+            match self.attempt(&mut jobs, marks, checks_first).await {
                 Attempt::Committed(events) => {
                     self.conclude(jobs, events);
                     return None;
@@ -287,9 +287,11 @@ impl Desk {
                 Attempt::RolledBack(StoreError::Contended(_)) if contended < CONTENTION_RETRIES => {
                     contended += 1
                 }
-                Attempt::RolledBack(StoreError::Duplicate(_)) if !expects_repeats => {
-                    expects_repeats = true;
-                    *self.repeats_until.lock() = Some(Instant::now() + REPEATS_FOR);
+                Attempt::RolledBack(StoreError::Duplicate(_) | StoreError::Unmet)
+                    if !checks_first =>
+                {
+                    checks_first = true;
+                    *self.checks_until.lock() = Some(Instant::now() + CHECKS_FOR);
                 }
                 Attempt::RolledBack(error) if error.is_away() => {
                     warn!(jobs = jobs.len(), "writer: {error}");
@@ -325,8 +327,8 @@ impl Desk {
         }
     }
 
-    fn expects_repeats(&self) -> bool {
-        let until = *self.repeats_until.lock();
+    fn checks_first(&self) -> bool {
+        let until = *self.checks_until.lock();
         until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -335,13 +337,13 @@ impl Desk {
         &self,
         jobs: &mut [Waiting],
         marks: &[DueMark],
-        expects_repeats: bool,
+        checks_first: bool,
     ) -> Attempt {
         let batch = match self.store.begin_batch(self.commit.clone()).await {
             Ok(batch) => batch,
             Err(error) => return Attempt::RolledBack(error),
         };
-        let (taken, events) = match self.fill(&batch, jobs, marks, expects_repeats).await {
+        let (taken, events) = match self.fill(&batch, jobs, marks, checks_first).await {
             Ok(filled) => filled,
             Err(error) => return Attempt::RolledBack(error),
         };
@@ -362,7 +364,7 @@ impl Desk {
         batch: &crate::store::Batch,
         jobs: &mut [Waiting],
         marks: &[DueMark],
-        expects_repeats: bool,
+        checks_first: bool,
     ) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
         let mut chats = BTreeSet::new();
         for waiting in jobs.iter() {
@@ -385,7 +387,7 @@ impl Desk {
                         Job::Other(_) => None,
                     })
                     .collect();
-                sends::apply(&mut turn, &mut sends, expects_repeats).await
+                sends::apply(&mut turn, &mut sends, checks_first).await
             } else {
                 let mut applied = Ok(());
                 for waiting in now {

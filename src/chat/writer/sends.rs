@@ -81,15 +81,15 @@ impl SendJob {
     }
 }
 
-/// Sends all of `jobs`, in their order: each gets its outcome, none fails another. A client id that exists already is a
-/// `Duplicate` for all of them, unless `expects_repeats`: then its first message is the outcome.
+/// Sends all of `jobs`, in their order: each gets its outcome, none fails another. Unless it `checks_first`, a client id that
+/// exists already is a `Duplicate` for all of them, and a sender who is no member is `Unmet`.
 pub(super) async fn apply(
     turn: &mut Turn<'_>,
     jobs: &mut [&mut SendJob],
-    expects_repeats: bool,
+    checks_first: bool,
 ) -> Result<(), ChatError> {
-    refuse(turn, jobs).await?;
-    let repeats = find_repeats(turn, jobs, expects_repeats).await?;
+    let known = refuse(turn, jobs, checks_first).await?;
+    let repeats = find_repeats(turn, jobs, checks_first).await?;
     let mut first: HashMap<(ChatId, UserId, String), usize> = HashMap::new();
     // (the job, the job whose row it shares) of everything that waits for a row's id.
     let mut rows: Vec<NewMessageRow> = Vec::with_capacity(jobs.len());
@@ -127,6 +127,7 @@ pub(super) async fn apply(
             client_id: message.client_id.clone(),
             reply_to: message.reply_to,
             timestamp: turn.now(),
+            may_write: known[place],
         })?;
         if let Some(key) = key {
             first.insert(key, rows.len());
@@ -174,8 +175,14 @@ fn committed(row: &NewMessageRow, id: MessageId, sender: &Arc<Profile>) -> Messa
     }
 }
 
-/// Gives an error to each job that may not be sent.
-async fn refuse(turn: &Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatError> {
+/// Gives an error to each job that may not be sent. Comes back with whose right to write is known: of all, where it
+/// `checks_first`; else the insert looks at the others'.
+async fn refuse(
+    turn: &Turn<'_>,
+    jobs: &mut [&mut SendJob],
+    checks_first: bool,
+) -> Result<Vec<bool>, ChatError> {
+    let mut known = vec![true; jobs.len()];
     let mut members = Asked::default();
     let mut personal = Asked::default();
     let mut replies = Asked::default();
@@ -192,8 +199,10 @@ async fn refuse(turn: &Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatEr
         if message.is_staff && customer.is_some() {
             // Operators answer without a limit: what they say here isn't counted anywhere.
             job.slot = Ok(Slot::free());
-        } else {
+        } else if checks_first || job.slot.is_err() {
             members.push(place, (message.chat, message.sender.id));
+        } else {
+            known[place] = false;
         }
         if kind == ChatKind::Personal {
             personal.push(place, (message.chat, message.sender.id));
@@ -213,11 +222,17 @@ async fn refuse(turn: &Turn<'_>, jobs: &mut [&mut SendJob]) -> Result<(), ChatEr
             ChatError::Forbidden("this user doesn't take messages from you")
         });
     }
+    for (place, job) in jobs.iter().enumerate() {
+        // A stranger is told nothing but that.
+        if job.outcome.is_some() && !known[place] {
+            members.push(place, (job.message.chat, job.message.sender.id));
+        }
+    }
     if !members.keys.is_empty() {
         let strangers = batch.find_strangers(&members.keys).await?;
         members.fail(jobs, strangers, || ChatError::NotFound(Thing::Chat));
     }
-    Ok(())
+    Ok(known)
 }
 
 /// What one query asks for several jobs.

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use entity::{ChatKind, ContentType, Role, Seq, UserId, message};
+use entity::{ChatKind, ContentType, MessageId, Role, Seq, UserId, message};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder,
@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::*;
 use crate::{
-    chat::{Profile, Text, What},
+    chat::{Profile, Text, Thing, What},
     store::{NewChatRow, StoreOptions, database_time},
 };
 
@@ -99,16 +99,27 @@ impl Desktop {
         text: &str,
         client_id: Option<&str>,
     ) -> Result<Sent, ChatError> {
+        self.send_as(&self.anna, chat, text, client_id, None).await
+    }
+
+    async fn send_as(
+        &self,
+        sender: &Arc<Profile>,
+        chat: ChatId,
+        text: &str,
+        client_id: Option<&str>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Sent, ChatError> {
         let message = NewMessage {
             chat,
             text: Text::parse(text, 1000).unwrap(),
             content_type: ContentType::Text,
             client_id: client_id.map(str::to_owned),
-            reply_to: None,
-            sender: self.anna.clone(),
+            reply_to,
+            sender: sender.clone(),
             is_staff: false,
             by: By {
-                user: self.anna.id,
+                user: sender.id,
                 connection: None,
             },
         };
@@ -271,6 +282,33 @@ async fn one_bad_row_fails_alone() {
     assert!(matches!(bad, Err(ChatError::Store(_))), "{bad:?}");
     assert!(before.is_ok() && after.is_ok());
     desktop.check(&["before".into(), "after".into()]).await;
+}
+
+#[tokio::test]
+async fn a_stranger_fails_alone_and_is_told_nothing_else() {
+    let desktop = Arc::new(Desktop::open(1, Commit::default()).await);
+    let chat = desktop.chats[0];
+    let stranger = Arc::new(Profile {
+        id: UserId(999),
+        ..Profile::clone(&desktop.anna)
+    });
+    // Once among members, and once after that, when all are looked at first.
+    for round in 0..2 {
+        let text = |name: &str| format!("{name} {round}");
+        let (before, after) = (text("before"), text("after"));
+        let (first, bad, nowhere, second) = tokio::join!(
+            desktop.send(chat, &before, Some(&before)),
+            desktop.send_as(&stranger, chat, "psst", None, None),
+            desktop.send_as(&stranger, chat, "psst", None, Some(MessageId(777))),
+            desktop.send(chat, &after, Some(&after))
+        );
+        for refused in [bad, nowhere] {
+            assert!(matches!(refused, Err(ChatError::NotFound(Thing::Chat))));
+        }
+        assert!(first.is_ok() && second.is_ok());
+    }
+    let said = ["before 0", "after 0", "before 1", "after 1"];
+    desktop.check(&said.map(str::to_owned)).await;
 }
 
 #[tokio::test]

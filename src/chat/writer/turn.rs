@@ -167,13 +167,14 @@ impl<'a> Turn<'a> {
         Ok(row)
     }
 
-    /// Writes the messages taken so far; their ids in order.
+    /// Writes the messages taken so far, and their chats' counters; their ids in order.
     pub(super) async fn insert_messages(&mut self) -> Stored<Vec<MessageId>> {
         if self.messages.is_empty() {
             return Ok(Vec::new());
         }
         let rows = std::mem::take(&mut self.messages);
-        let ids = self.batch.insert_messages(&rows).await?;
+        let counters = self.take_counters();
+        let ids = self.batch.insert_messages(&rows, &counters).await?;
         self.taken.extend(rows.into_iter().map(Taken::Message));
         Ok(ids)
     }
@@ -249,17 +250,19 @@ impl<'a> Turn<'a> {
         Ok(Message::of(row, sender))
     }
 
+    /// The counters that are to be written: of the chats in which something happened since.
+    fn take_counters(&mut self) -> Vec<ChatCounters> {
+        let touched = std::mem::take(&mut self.touched);
+        let chats = touched.iter().filter_map(|id| self.chats.get(id));
+        chats.map(counters).collect()
+    }
+
     /// Writes what is left: changes and counters. What was taken and what is to be told come back.
     pub(super) async fn finish(mut self) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
         if !self.changes.is_empty() {
             self.batch.insert_changes(&self.changes).await?;
         }
-        let counters: Vec<ChatCounters> = self
-            .touched
-            .iter()
-            .filter_map(|id| self.chats.get(id))
-            .map(counters)
-            .collect();
+        let counters = self.take_counters();
         if !counters.is_empty() {
             self.batch.write_counters(&counters).await?;
         }

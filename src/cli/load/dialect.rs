@@ -1,6 +1,6 @@
 //! What a receiver of the fan-out speaks: where it connects, what it says first, and how it hears a message.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A dialect in which messages are heard. They are sent in the chat dialect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -16,6 +16,8 @@ pub(super) enum Dialect {
     Lobby,
     /// The whole account, told of new messages once it has asked for that
     Rpc,
+    /// The operators of a support chat, whose customer speaks
+    Support,
 }
 
 /// What a frame is to its receiver.
@@ -39,12 +41,19 @@ impl Dialect {
             Self::Room => "room",
             Self::Lobby => "lobby",
             Self::Rpc => "rpc",
+            Self::Support => "support",
         }
     }
 
-    /// Whether only rooms are heard in it.
-    pub(super) fn wants_room(self) -> bool {
-        matches!(self, Self::Room | Self::Lobby)
+    /// A chat that is heard in it, as REST makes one.
+    pub(super) fn new_chat(self, name: &str, others: &[u64]) -> Value {
+        match self {
+            Self::Chat | Self::Chats | Self::Rpc => {
+                json!({"kind": "group", "name": name, "members": others})
+            }
+            Self::Room | Self::Lobby => json!({"kind": "room", "name": name, "members": others}),
+            Self::Support => json!({"kind": "support"}),
+        }
     }
 
     /// Whether its events are numbered as the chat dialect's are, in the same places of a frame.
@@ -60,6 +69,7 @@ impl Dialect {
             Self::Room => format!("/ws/room/{name}/"),
             Self::Lobby => "/ws/lobby/".to_owned(),
             Self::Rpc => "/ws/rpc/".to_owned(),
+            Self::Support => "/ws/support/".to_owned(),
         }
     }
 
@@ -73,6 +83,7 @@ impl Dialect {
                 json!({"type": "", "username": username, "room": name}),
             ],
             Self::Rpc => vec![json!({"mode": "subscribe", "timestamp": "", "token": token})],
+            Self::Support => vec![json!({"method": "message.auth", "params": [token], "id": 1})],
         };
         words.into_iter().map(|frame| frame.to_string()).collect()
     }
@@ -99,6 +110,12 @@ impl Dialect {
                 r#""mode":"newMessage""#,
                 r#""content":""#,
                 r#""error_msg""#,
+            ),
+            Self::Support => (
+                r#""id":1}"#,
+                r#""message_text":""#,
+                r#""message_text":""#,
+                r#"{"error":{"#,
             ),
         };
         if !is_established && has(established) && (self == Self::Lobby || !has(refused)) {
@@ -147,6 +164,10 @@ mod tests {
                 Dialect::Rpc,
                 r#"{"mode":"newMessage","chat_id":1,"message":{"message_id":7,"content":"0 7 123 xx"}}"#,
             ),
+            (
+                Dialect::Support,
+                r#"{"error":null,"result":{"message":{"message_text":"0 7 123 xx"}},"id":null}"#,
+            ),
         ] {
             assert_eq!(dialect.hear(frame.as_bytes(), true), Heard::Message(said));
         }
@@ -169,6 +190,11 @@ mod tests {
                 Dialect::Rpc,
                 r#"{"mode":"subscribe","status":"200"}"#,
                 r#"{"mode":"subscribe","status":"401","error_msg":"no"}"#,
+            ),
+            (
+                Dialect::Support,
+                r#"{"error":null,"result":{"messages":null},"id":1}"#,
+                r#"{"error":{"code":2,"message":"Not allowed."},"result":null,"id":1}"#,
             ),
         ] {
             assert_eq!(

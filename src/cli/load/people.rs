@@ -11,7 +11,6 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
     dialect::Dialect,
@@ -153,7 +152,7 @@ impl People {
                 first_id,
                 prefix: None,
             },
-            None => create_users(chats * members)?,
+            None => create_users(chats * members, dialect == Dialect::Support)?,
         };
         let meeting = Meeting {
             target,
@@ -212,13 +211,8 @@ impl Meeting<'_> {
             .map(|user| self.signer.token(user))
             .collect::<Result<_, _>>()?;
         let others: Vec<u64> = (owner + 1..owner + self.members as u64).collect();
-        let kind = if self.dialect.wants_room() {
-            "room"
-        } else {
-            "group"
-        };
         let name = format!("load-{owner}");
-        let body = json!({"kind": kind, "name": name, "members": others});
+        let body = self.dialect.new_chat(&name, &others);
         let request = Request::post(self.target, "/api/chats/", &tokens[0], &body.to_string());
         let answer = http.request(&request).await?;
         let NewChat { id } = serde_json::from_slice(&answer)
@@ -270,7 +264,7 @@ impl Chat {
     }
 }
 
-fn create_users(count: usize) -> Result<Users, LoadError> {
+fn create_users(count: usize, are_staff: bool) -> Result<Users, LoadError> {
     let failed = |cause: &dyn ToString| LoadError::Users(cause.to_string());
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -281,6 +275,7 @@ fn create_users(count: usize) -> Result<Users, LoadError> {
     let answer = Command::new(program)
         .args(["user", "create", "--json", "--count", &count.to_string()])
         .args(["--prefix", &prefix])
+        .args(are_staff.then_some("--staff"))
         .stderr(Stdio::inherit())
         .output()
         .map_err(|cause| failed(&cause))?;
