@@ -1,7 +1,7 @@
 //! Mail, by SMTP.
 //!
 //! Not here: what is told to whom (`chat`). Relies on: nothing of ours.
-//! Bounded by: [`SEND_WITHIN`] per mail.
+//! Bounded by: `SEND_WITHIN` per mail.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Pictures that people send of themselves: decoded and encoded anew, so that nothing is served as it was sent.
 //!
 //! Not here: where they are kept (`store`), whose they are (`chat`). Relies on: nothing of ours. No I/O.
-//! Bounded by: [`PIXELS_MAX`], asked before anything is decoded; what comes out is at most [`SIDE`] wide and high.
+//! Bounded by: `PIXELS_MAX`, asked before anything is decoded; what comes out is at most `SIDE` wide and high.
 
 use std::io::Cursor;
 
