@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Talks in one chat: prints every frame that comes, says every line of the standard input.
+"""Talks in one chat: prints what happens in it, says every line of the standard input. Who comes and goes isn't shown.
 
     python3 examples/talk.py URL TOKEN [--frames N]
 
@@ -19,6 +19,7 @@ import uuid
 from urllib.parse import urlsplit
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+UNSHOWN = {"pong", "presence", "user_online", "user_offline"}
 
 
 class WebSocket:
@@ -99,7 +100,7 @@ class Talk:
         for text in self.socket.frames():
             frame = json.loads(text)
             self.unheard.discard(frame.get("client_id"))
-            if frame["type"] != "pong":
+            if frame["type"] not in UNSHOWN:
                 print(text, flush=True)
                 printed += 1
             is_done = self.is_said and not self.unheard
