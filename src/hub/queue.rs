@@ -6,7 +6,8 @@
 //! Relies on: `turn` is called by one task alone, and last thing before that task sleeps.
 //! Bounded by: `QueueLimits`, for one connection and for all together. Frames count until they are
 //! written, also where the socket's task holds them already. Answers are outside the bounds: a
-//! connection's next frame isn't read before they are written.
+//! connection's next frame isn't read before they are written (but for sends, a bounded number of
+//! which are answered later).
 
 use std::{
     collections::VecDeque,
