@@ -11,6 +11,7 @@ pub mod logging;
 pub mod mail;
 pub mod origin;
 pub mod picture;
+pub mod redis;
 pub mod rest;
 pub mod server;
 pub mod service;

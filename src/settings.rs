@@ -14,11 +14,11 @@ mod units;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use groups::{
-    Accounts, Connections, Limits, Listening, Logging, Mail, Passwords, Storage, Tokens,
+    Accounts, Connections, Layer, Limits, Listening, Logging, Mail, Passwords, Storage, Tokens,
 };
 pub use kinds::{
-    Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, RootDialect, Secret, SocketLife,
-    UserDirectory,
+    Bind, ConnectionRule, JwtAlgorithm, LayerForm, LayerUrl, LogFormat, Registration, RootDialect,
+    Secret, SocketLife, UserDirectory,
 };
 
 /// All settings, in the groups that the help shows.
@@ -30,6 +30,9 @@ pub struct Settings {
     /// Where everything is kept.
     #[command(flatten)]
     pub storage: Storage,
+    /// How nodes hear of each other.
+    #[command(flatten)]
+    pub layer: Layer,
     /// By whom mail is sent.
     #[command(flatten)]
     pub mail: Mail,
@@ -67,6 +70,31 @@ impl SettingsError {
     fn new(setting: &str, problem: impl Into<String>) -> Self {
         let (setting, problem) = (setting.to_owned(), problem.into());
         Self { setting, problem }
+    }
+}
+
+impl Layer {
+    fn check(&self, tokens: &Tokens) -> Result<(), SettingsError> {
+        let forms: Vec<_> = self.layer_url.iter().map(LayerUrl::form).collect();
+        if forms
+            .windows(2)
+            .any(|two| two[0] != two[1] || two[0].is_none())
+        {
+            let problem = "several servers are needed in one form: all pubsub, or all core";
+            return Err(SettingsError::new("layer_url", problem));
+        }
+        let has_secret = tokens.secret_key.is_some() || tokens.secret_key_file.is_some();
+        if self.is_shared() && !has_secret {
+            let problem = "nodes that share a channel layer need one key: give it in TERTULIA_SECRET_KEY or \
+                           TERTULIA_SECRET_KEY_FILE";
+            return Err(SettingsError::new("layer_url", problem));
+        }
+        Ok(())
+    }
+
+    /// Whether other nodes, or a Django project, may be on it.
+    pub fn is_shared(&self) -> bool {
+        self.layer_url.iter().any(|url| url.form().is_some())
     }
 }
 
@@ -111,6 +139,7 @@ impl Settings {
                 return Err(SettingsError::new("jwt_algorithm", problem));
             }
         }
+        self.layer.check(tokens)?;
         if self.mail.smtp_url.is_some() != self.mail.mail_from.is_some() {
             let problem = "mail needs this and TERTULIA_SMTP_URL, both";
             return Err(SettingsError::new("mail_from", problem));
@@ -231,6 +260,43 @@ mod tests {
         assert!(mail.starts_with("TERTULIA_MAIL_FROM: "), "{mail}");
         let queue = refusal(&["--queue-total", "1KiB"]);
         assert!(queue.starts_with("TERTULIA_QUEUE_TOTAL: "), "{queue}");
+    }
+
+    #[test]
+    fn the_channel_layer_is_of_one_form_and_needs_a_key_that_nodes_share() {
+        let refused = |arguments: &[&str], why: &str| {
+            let told = refusal(arguments);
+            assert!(
+                told.starts_with("TERTULIA_LAYER_URL: ") && told.contains(why),
+                "{told}"
+            );
+            assert!(!told.contains("hunter2"), "{told}");
+        };
+        refused(
+            &["--layer-url", "redis://:hunter2@cache"],
+            "TERTULIA_SECRET_KEY_FILE",
+        );
+        refused(
+            &["--layer-url", "redis+ring://:hunter2@cache"],
+            "redis+ring://",
+        );
+        refused(
+            &["--layer-url", "redis://:hunter2@cache/none"],
+            "database number",
+        );
+        refused(&["--layer-url", "cache:6379"], "URL");
+        let key = ["--secret-key", "a key of thirty-two bytes or more"];
+        let with = |urls: &'static str| [&key[..], &["--layer-url", urls]].concat();
+        refused(&with("redis://one,redis+core://two"), "one form");
+        refused(&with("memory://,redis://two"), "one form");
+        for urls in [
+            "redis://one,redis+pubsub://two:6380/1",
+            "rediss+core://:hunter2@one,unix+core:///run/redis.sock?db=1",
+        ] {
+            let settings = given(&with(urls)).unwrap();
+            assert_eq!(settings.check(), Ok(()));
+            assert!(settings.layer.is_shared() && !format!("{settings:?}").contains("hunter2"));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{
     kinds::{
-        Bind, ConnectionRule, JwtAlgorithm, LogFormat, Registration, RootDialect, Secret,
+        Bind, ConnectionRule, JwtAlgorithm, LayerUrl, LogFormat, Registration, RootDialect, Secret,
         SocketLife, UserDirectory,
     },
     units,
@@ -61,6 +61,34 @@ pub struct Storage {
     #[arg(long, value_name = "NUMBER", default_value = "8")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 1, 1000))]
     pub database_pool: u32,
+}
+
+/// How nodes, and a Django project beside them, hear of each other.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Channel layer")]
+pub struct Layer {
+    /// The channel layer: memory:// for one node; redis://user:password@host:6379/0, rediss:// or
+    /// unix:///path?db=0 for several, in the form of channels_redis' pubsub layer; redis+core://
+    /// (rediss+core, unix+core) in that of its core layer. Several servers, comma-separated, share
+    /// the groups. Prefer the variable: others can read a command line
+    #[arg(long, value_name = "URLS", default_value = "memory://")]
+    #[arg(value_delimiter = ',', value_parser = LayerUrl::parse)]
+    pub layer_url: Vec<LayerUrl>,
+    /// What all names on Redis begin with
+    #[arg(long, value_name = "TEXT", default_value = "asgi", value_parser = units::layer_prefix)]
+    pub layer_prefix: String,
+    /// The group of a Django project that hears a chat's events, {id} being the chat's number
+    #[arg(long, value_name = "PATTERN", default_value = "chat_{id}", value_parser = units::layer_group)]
+    pub layer_group: String,
+    /// Events that also go to that group, comma-separated, as in message,message_edited: each as
+    /// chat.<event>, with the keys of the chat dialect's frame. Every Django consumer in the group
+    /// needs a method for each
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
+    pub layer_events: Vec<String>,
+    /// Keys that what goes over Redis is encrypted with, comma-separated: the first one encrypts,
+    /// all are tried for decrypting. Prefer the variable: others can read a command line
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = Secret::parse)]
+    pub layer_encryption_keys: Vec<Secret>,
 }
 
 /// By whom mail is sent. Recovery codes go by it; without, the command line prints them.

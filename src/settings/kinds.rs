@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::ValueEnum;
+use redis::IntoConnectionInfo;
 
 /// One place to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,57 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// Where the channel layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayerUrl {
+    /// In this process.
+    Memory,
+    /// On a Redis, whose address is the secret: it may hold a password.
+    Redis(LayerForm, Secret),
+}
+
+/// Which of channels_redis' two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerForm {
+    /// `channels_redis.pubsub.RedisPubSubChannelLayer`
+    PubSub,
+    /// `channels_redis.core.RedisChannelLayer`
+    Core,
+}
+
+impl LayerUrl {
+    /// Which of channels_redis' layers; none in memory.
+    pub fn form(&self) -> Option<LayerForm> {
+        match self {
+            Self::Memory => None,
+            Self::Redis(form, _) => Some(*form),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err("is not a URL such as memory:// or redis://host:6379/0".to_owned());
+        };
+        let (server, form) = scheme.split_once('+').unwrap_or((scheme, "pubsub"));
+        let form = match (server, form) {
+            ("memory", _) if scheme == "memory" && rest.is_empty() => return Ok(Self::Memory),
+            ("redis" | "rediss" | "unix", "pubsub") => LayerForm::PubSub,
+            ("redis" | "rediss" | "unix", "core") => LayerForm::Core,
+            _ => {
+                return Err(format!(
+                    "{scheme}://... is none of memory://, redis://, rediss:// and unix://, the latter three also with \
+                     +pubsub or +core"
+                ));
+            }
+        };
+        let url = format!("{server}://{rest}");
+        match url.as_str().into_connection_info() {
+            Ok(_) => Ok(Self::Redis(form, Secret::new(url))),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -143,6 +143,30 @@ pub(super) fn database_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// What begins every name on Redis.
+pub(super) fn layer_prefix(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A group's name with a place for a chat's number: channels_redis' core layer takes no other characters.
+pub(super) fn layer_group(text: &str) -> Result<String, String> {
+    let is_name = |text: &str| {
+        text.len() < 80
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    match text.split_once("{id}") {
+        Some((before, after)) if is_name(before) && is_name(after) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "{text:?} is not a pattern such as chat_{{id}}: letters, digits, -, _ and ., and {{id}} once"
+        )),
+    }
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::builder()
         .parse(text)

@@ -15,9 +15,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("view", &["chat"]),
     ("chat", &["store", "lease", "auth", "mail", "picture"]),
     ("store", &[]),
-    ("layer", &[]),
-    ("lease", &[]),
+    ("layer", &["redis"]),
+    ("lease", &["redis"]),
     ("auth", &[]),
+    ("redis", &[]),
     ("mail", &[]),
     ("picture", &[]),
     // What carries requests and connections to the edges, and knows nothing of either.

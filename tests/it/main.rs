@@ -25,6 +25,7 @@ mod reactions;
 mod reading;
 mod readme;
 mod recovery;
+mod redis_link;
 mod repeats;
 mod rest_accounts;
 mod rest_forms;
