@@ -1,6 +1,6 @@
 //! Wiring: builds the rooms from the bottom up, drains them from the top down. It alone knows every room.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use migration::{Migrator, MigratorTrait};
 use poem::{Addr, Endpoint, Request, Response, Result, Route};
@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{
-        Algorithm, KeyError, PasswordCost, PasswordHasher, RecoveryCodes, Secret, Tickets,
-        TokenKeys, tokens::TokenSettings,
+        Algorithm, KeyError, PasswordCost, PasswordForm, PasswordHasher, Passwords, RecoveryCodes,
+        Secret, Tickets, TokenKeys, tokens::TokenSettings,
     },
     chat::{self, Directory, Domain, Foundations, Means, OpaqueKeys, SessionRules, UserRules},
     data_dir::{DataDir, DataDirError, DataDirLock},
@@ -263,8 +263,8 @@ fn session_rules(settings: &Settings) -> SessionRules {
         access_lifetime: settings.tokens.access_token_lifetime,
         refresh_lifetime: settings.tokens.refresh_token_lifetime,
         rotate: settings.tokens.rotate_refresh_tokens,
+        leeway: settings.tokens.jwt_leeway,
         rpc_sessions_max: settings.limits.max_sessions,
-        ..SessionRules::default()
     }
 }
 
@@ -283,32 +283,72 @@ fn user_rules(settings: &Settings) -> UserRules {
 }
 
 fn means(settings: &Settings, secret: &str) -> std::result::Result<Means, StartError> {
-    let tokens = &settings.tokens;
     let secret = Secret::new(secret);
-    let public_key = match &tokens.jwt_public_key_file {
-        Some(path) => Some(Secret::new(std::fs::read_to_string(path)?)),
-        None => None,
-    };
-    let keys = TokenKeys::new(TokenSettings {
-        algorithm: algorithm(tokens.jwt_algorithm),
-        public_key,
-        previous_keys: tokens
-            .jwt_previous_keys
-            .iter()
-            .map(|key| Secret::new(key.reveal()))
-            .collect(),
-        issuer: tokens.jwt_issuer.clone(),
-        audience: tokens.jwt_audience.clone(),
-        ..TokenSettings::new(secret.clone())
-    })?;
-    let hasher = PasswordHasher::new(
-        PasswordCost::new(settings.passwords.password_cost).unwrap_or(PasswordCost::DEFAULT),
-    );
+    let previous: Vec<Secret> = settings
+        .tokens
+        .jwt_previous_keys
+        .iter()
+        .map(|key| Secret::new(key.reveal()))
+        .collect();
+    let keys = TokenKeys::new(token_settings(settings, &secret, &previous)?)?;
+    let hasher = PasswordHasher::new(passwords(&settings.passwords));
     Ok(Means {
         keys,
         tickets: Tickets::new(&secret),
-        opaque: OpaqueKeys::new(&secret),
+        opaque: OpaqueKeys::new(&secret, &previous),
         hasher,
+    })
+}
+
+/// How passwords are stored.
+pub fn passwords(settings: &settings::Passwords) -> Passwords {
+    let form = match settings.password_hasher {
+        settings::PasswordHasher::BcryptSha256 => PasswordForm::BcryptSha256,
+        settings::PasswordHasher::Pbkdf2Sha256 => PasswordForm::Pbkdf2Sha256,
+        settings::PasswordHasher::Argon2 => PasswordForm::Argon2,
+    };
+    let cost = PasswordCost::new(settings.password_cost).unwrap_or(PasswordCost::DEFAULT);
+    Passwords::stored_as(form, cost)
+}
+
+fn token_settings(
+    settings: &Settings,
+    secret: &Secret,
+    previous: &[Secret],
+) -> std::result::Result<TokenSettings, StartError> {
+    let tokens = &settings.tokens;
+    let read = |path: &Option<PathBuf>| path.as_ref().map(std::fs::read_to_string).transpose();
+    let public_key = read(&tokens.jwt_public_key_file)?.map(Secret::new);
+    let common = TokenSettings {
+        key_set: read(&tokens.jwt_jwks_file)?,
+        issuer: tokens.jwt_issuer.clone(),
+        audience: tokens.jwt_audience.clone(),
+        leeway: tokens.jwt_leeway,
+        user_id_claim: tokens.user_id_claim.clone(),
+        ..TokenSettings::new(secret.clone())
+    };
+    let algorithm = algorithm(tokens.jwt_algorithm);
+    if tokens.jwt_algorithm.is_symmetric() || secret.is_private_pem() {
+        return Ok(TokenSettings {
+            algorithm,
+            public_key,
+            previous_keys: previous.to_vec(),
+            ..common
+        });
+    }
+    info!(
+        "another service signs tokens with {algorithm:?}: the key here is no private one, so the \
+         tokens made here are HS256"
+    );
+    let (others, previous_keys) = previous.iter().cloned().partition(Secret::is_pem);
+    Ok(TokenSettings {
+        previous_keys,
+        others: public_key
+            .into_iter()
+            .chain(others)
+            .map(|key| (algorithm, key))
+            .collect(),
+        ..common
     })
 }
 

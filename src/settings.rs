@@ -17,8 +17,8 @@ pub use groups::{
     Accounts, Connections, Layer, Limits, Listening, Logging, Mail, Passwords, Storage, Tokens,
 };
 pub use kinds::{
-    Bind, ConnectionRule, JwtAlgorithm, LayerForm, LayerUrl, LogFormat, Registration, RootDialect,
-    Secret, SocketLife, UserDirectory,
+    Bind, ConnectionRule, JwtAlgorithm, LayerForm, LayerUrl, LogFormat, PasswordHasher,
+    Registration, RootDialect, Secret, SocketLife, UserDirectory,
 };
 
 /// All settings, in the groups that the help shows.
@@ -127,17 +127,10 @@ impl Settings {
             let problem = "is shorter than TERTULIA_ACCESS_TOKEN_LIFETIME";
             return Err(SettingsError::new("refresh_token_lifetime", problem));
         }
-        if !tokens.jwt_algorithm.is_symmetric() {
-            if tokens.secret_key.is_none() && tokens.secret_key_file.is_none() {
-                let problem = "this algorithm signs with a private key: give it as PEM in \
-                               TERTULIA_SECRET_KEY_FILE";
-                return Err(SettingsError::new("jwt_algorithm", problem));
-            }
-            if tokens.jwt_public_key_file.is_none() {
-                let problem = "this algorithm verifies with a public key: name its PEM file in \
-                               TERTULIA_JWT_PUBLIC_KEY_FILE";
-                return Err(SettingsError::new("jwt_algorithm", problem));
-            }
+        if !tokens.jwt_algorithm.is_symmetric() && tokens.jwt_public_key_file.is_none() {
+            let problem = "this algorithm verifies with a public key: name its PEM file in \
+                           TERTULIA_JWT_PUBLIC_KEY_FILE";
+            return Err(SettingsError::new("jwt_algorithm", problem));
         }
         self.layer.check(tokens)?;
         if self.mail.smtp_url.is_some() != self.mail.mail_from.is_some() {
@@ -254,6 +247,8 @@ mod tests {
             short.starts_with("TERTULIA_REFRESH_TOKEN_LIFETIME: "),
             "{short}"
         );
+        let claim = refusal(&["--user-id-claim", "jti"]);
+        assert!(claim.starts_with("TERTULIA_USER_ID_CLAIM: "), "{claim}");
         let keyless = refusal(&["--jwt-algorithm", "RS256"]);
         assert!(keyless.starts_with("TERTULIA_JWT_ALGORITHM: "), "{keyless}");
         let mail = refusal(&["--smtp-url", "smtp://localhost"]);

@@ -8,7 +8,7 @@ use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::passwords::{PasswordCost, Passwords};
+use super::passwords::Passwords;
 
 /// How many wait for a core before the next one is refused.
 pub const WAITING_MAX: usize = 32;
@@ -30,15 +30,15 @@ pub struct PasswordHasher {
 
 impl PasswordHasher {
     /// One at a time per core, and [`WAITING_MAX`] more that wait.
-    pub fn new(cost: PasswordCost) -> Self {
+    pub fn new(passwords: Passwords) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self::with_bounds(cost, cores, WAITING_MAX)
+        Self::with_bounds(passwords, cores, WAITING_MAX)
     }
 
     /// `running` at a time, and `waiting` more.
-    pub fn with_bounds(cost: PasswordCost, running: usize, waiting: usize) -> Self {
+    pub fn with_bounds(passwords: Passwords, running: usize, waiting: usize) -> Self {
         Self {
-            passwords: Passwords::new(cost),
+            passwords,
             places: Arc::new(Semaphore::new(running + waiting)),
             cores: Arc::new(Semaphore::new(running)),
         }
@@ -95,9 +95,10 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::auth::PasswordCost;
 
     fn hasher(running: usize, waiting: usize) -> PasswordHasher {
-        PasswordHasher::with_bounds(PasswordCost::MIN, running, waiting)
+        PasswordHasher::with_bounds(Passwords::new(PasswordCost::MIN), running, waiting)
     }
 
     #[tokio::test]

@@ -31,6 +31,9 @@ pub enum KeyError {
     /// What the one signs, the other doesn't verify.
     #[error("the public key isn't that of the private key")]
     Mismatch,
+    /// A set of public keys holds none that can verify a token.
+    #[error("no usable public key in the set (JWKS): {0}")]
+    Set(String),
     /// Signing failed, although the key signed when it was loaded.
     #[error("signing failed: {0}")]
     Signing(Error),
@@ -78,6 +81,32 @@ impl SigningKey {
     }
 }
 
+/// A key by which tokens are taken, those of its own algorithm only. Where both name a key id, the
+/// token's must be this one's.
+pub(super) struct Accepted {
+    /// As headers say it.
+    pub(super) algorithm: String,
+    pub(super) kid: Option<String>,
+    pub(super) key: VerifyingKey,
+}
+
+impl Accepted {
+    pub(super) fn new(algorithm: Algorithm, kid: Option<String>, key: VerifyingKey) -> Self {
+        Self {
+            // `Debug` prints the variants, which are named as RFC 7518 names the algorithms.
+            algorithm: format!("{algorithm:?}"),
+            kid,
+            key,
+        }
+    }
+
+    /// Whether a token with such a header may be this key's.
+    pub(super) fn may_verify(&self, algorithm: &str, kid: Option<&str>) -> bool {
+        let is_other = |of_key: &String| kid.is_some_and(|kid| kid != of_key);
+        self.algorithm == algorithm && !self.kid.as_ref().is_some_and(is_other)
+    }
+}
+
 /// A key that verifies.
 pub(super) enum VerifyingKey {
     Shared(Box<SharedKey>),
@@ -96,12 +125,24 @@ impl VerifyingKey {
         // Reading a PEM looks at its envelope only. The rest is read here, so that a broken key is
         // told of at start and not by refusing every token. RSA's parts are read first because
         // its verifier takes a key that it can't read for a wrong signature.
-        read.and_then(|key| {
-            Jwk::from_decoding_key(&key, None)?;
-            crypto::verify("", b"", &key, algorithm)?;
-            Ok(Self::Public(algorithm, key))
-        })
-        .map_err(|cause| KeyError::Public(algorithm, cause))
+        read.and_then(|key| Self::public(algorithm, key))
+            .map_err(|cause| KeyError::Public(algorithm, cause))
+    }
+
+    /// A key that was in use before: what [`new`](Self::new) takes, or the private key itself.
+    pub(super) fn earlier(algorithm: Algorithm, key: &Secret) -> Result<Self, KeyError> {
+        match Self::new(algorithm, key) {
+            Err(KeyError::Public(..)) if key.is_private_pem() => {
+                SigningKey::new(algorithm, key)?.verifying()
+            }
+            read => read,
+        }
+    }
+
+    pub(super) fn public(algorithm: Algorithm, key: DecodingKey) -> Result<Self, Error> {
+        Jwk::from_decoding_key(&key, None)?;
+        crypto::verify("", b"", &key, algorithm)?;
+        Ok(Self::Public(algorithm, key))
     }
 
     /// True if `signature`, as it stands in a token, is this key's for `message`.
@@ -136,7 +177,7 @@ impl SharedKey {
         if bytes.is_empty() {
             return Err(KeyError::Empty);
         }
-        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+        if secret.is_pem() {
             return Err(KeyError::PemAsSecret(algorithm));
         }
         Ok(Box::new(match algorithm {

@@ -13,6 +13,7 @@
 
 mod claims;
 pub mod hashing;
+mod jwks;
 mod keys;
 pub mod opaque;
 pub mod passwords;
@@ -25,7 +26,7 @@ pub mod tokens;
 
 pub use hashing::{Busy, PasswordHasher};
 pub use opaque::OpaqueTokens;
-pub use passwords::{PasswordCost, Passwords};
+pub use passwords::{PasswordCost, PasswordForm, Passwords};
 pub use policy::{PasswordPolicy, Person};
 pub use recovery::RecoveryCodes;
 pub use secret::Secret;

@@ -13,19 +13,25 @@ use super::Secret;
 #[derive(Clone)]
 pub struct OpaqueTokens {
     mac: Hmac<Sha256>,
+    /// Of secrets that were in use before.
+    previous: Vec<Hmac<Sha256>>,
 }
 
 impl OpaqueTokens {
-    /// Tokens for one `purpose`: those of another don't verify.
-    pub fn new(secret: &Secret, purpose: &str) -> Self {
+    /// Tokens for one `purpose`: those of another don't verify. Those that were signed with a
+    /// previous secret do.
+    pub fn new(secret: &Secret, previous: &[Secret], purpose: &str) -> Self {
+        let mac = |secret: &Secret| secret.mac(&format!("tertulia opaque token: {purpose}"));
         Self {
-            mac: secret.mac(&format!("tertulia opaque token: {purpose}")),
+            mac: mac(secret),
+            previous: previous.iter().map(mac).collect(),
         }
     }
 
     /// The token of a session.
     pub fn sign(&self, session_id: &str) -> String {
-        let signature = self.mac_of(session_id).finalize().into_bytes();
+        let mac = self.mac.clone().chain_update(session_id);
+        let signature = mac.finalize().into_bytes();
         format!("{session_id}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
@@ -34,14 +40,12 @@ impl OpaqueTokens {
         let (session_id, signature) = token.rsplit_once('.')?;
         let mut given = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut given).ok()?;
-        self.mac_of(session_id)
-            .verify_slice(&given[..length])
-            .ok()?;
-        Some(session_id)
-    }
-
-    fn mac_of(&self, session_id: &str) -> Hmac<Sha256> {
-        self.mac.clone().chain_update(session_id)
+        let is_of = |mac: &Hmac<Sha256>| {
+            let mac = mac.clone().chain_update(session_id);
+            mac.verify_slice(&given[..length]).is_ok()
+        };
+        let is_ours = is_of(&self.mac) || self.previous.iter().any(is_of);
+        is_ours.then_some(session_id)
     }
 }
 
@@ -50,7 +54,7 @@ mod tests {
     use super::*;
 
     fn tokens(purpose: &str) -> OpaqueTokens {
-        OpaqueTokens::new(&Secret::new("a secret"), purpose)
+        OpaqueTokens::new(&Secret::new("a secret"), &[], purpose)
     }
 
     #[test]
@@ -81,7 +85,16 @@ mod tests {
     fn a_token_of_another_purpose_or_secret_gives_nothing() {
         let token = tokens("rpc").sign("9f1c");
         assert_eq!(tokens("support").verify(&token), None);
-        let other = OpaqueTokens::new(&Secret::new("another"), "rpc");
+        let other = OpaqueTokens::new(&Secret::new("another"), &[], "rpc");
         assert_eq!(other.verify(&token), None);
+    }
+
+    #[test]
+    fn a_token_outlives_the_change_of_the_secret() {
+        let previous = [Secret::new("an older secret"), Secret::new("a secret")];
+        let token = tokens("rpc").sign("9f1c");
+        let changed = OpaqueTokens::new(&Secret::new("a new secret"), &previous, "rpc");
+        assert_eq!(changed.verify(&token), Some("9f1c"));
+        assert_eq!(tokens("rpc").verify(&changed.sign("9f1c")), None);
     }
 }

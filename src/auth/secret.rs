@@ -33,6 +33,19 @@ impl Secret {
         keyed(&self.derive(label))
     }
 
+    /// Whether it is a key as PEM, by its first line.
+    pub fn is_pem(&self) -> bool {
+        self.0.trim_ascii_start().starts_with(b"-----BEGIN")
+    }
+
+    /// Whether it is a private key as PEM, by its first line.
+    pub fn is_private_pem(&self) -> bool {
+        let text = self.0.trim_ascii_start();
+        let first = text.split(|byte| *byte == b'\n').next();
+        let is_private = |line: &[u8]| line.windows(11).any(|word| word == b"PRIVATE KEY");
+        self.is_pem() && first.is_some_and(is_private)
+    }
+
     /// The bytes themselves: what a token is signed with.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0

@@ -49,7 +49,7 @@ pub(super) enum Stored<'a> {
 }
 
 pub(super) struct Pbkdf2<'a> {
-    iterations: u32,
+    pub(super) iterations: u32,
     salt: &'a str,
     hash: Vec<u8>,
 }
@@ -85,13 +85,7 @@ impl<'a> Stored<'a> {
         let bytes = password.as_bytes();
         match self {
             Self::Pbkdf2Sha256(stored) => {
-                let mut hash = [0; 32];
-                pbkdf2::pbkdf2_hmac::<Sha256>(
-                    bytes,
-                    stored.salt.as_bytes(),
-                    stored.iterations,
-                    &mut hash,
-                );
+                let hash = pbkdf2_sha256(password, stored.salt, stored.iterations);
                 same(&hash, &stored.hash)
             }
             Self::Pbkdf2Sha1(stored) => {
@@ -173,6 +167,13 @@ pub(super) fn bcrypt_hash(cost: u32, salt: [u8; 16], password: &[u8]) -> [u8; 23
     let key = &key[..(length + 1).min(72)];
     let mut hash = [0; 23];
     hash.copy_from_slice(&bcrypt::bcrypt(cost, salt, key)[..23]);
+    hash
+}
+
+/// PBKDF2 with HMAC-SHA256; the salt is taken as its text's bytes.
+pub(super) fn pbkdf2_sha256(password: &str, salt: &str, iterations: u32) -> [u8; 32] {
+    let mut hash = [0; 32];
+    pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), salt.as_bytes(), iterations, &mut hash);
     hash
 }
 

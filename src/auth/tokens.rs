@@ -3,8 +3,9 @@
 //! Ours carry one claim more, `sid`: the session that they belong to, by which they are revoked.
 //! Whether that session still lives, and whether the user does, is for the caller to ask.
 //!
-//! Only the configured algorithm is taken. Keys that were in use before verify too, with the same
-//! algorithm, so that changing the key signs nobody out.
+//! Each key is good for one algorithm: that of our own, and where others sign tokens too, the one
+//! that their public keys are for. Keys that were in use before verify as well, so that changing
+//! the key signs nobody out.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use uuid::Uuid;
 use super::{
     Secret,
     claims::{Checked, EXPIRY_MAX, Payload, Rules},
-    keys::{SigningKey, VerifyingKey},
+    jwks,
+    keys::{Accepted, SigningKey, VerifyingKey},
 };
 
 pub use super::keys::KeyError;
@@ -114,8 +116,12 @@ pub struct TokenSettings {
     pub key: Secret,
     /// The public key as PEM, where it isn't to be computed from the private one.
     pub public_key: Option<Secret>,
-    /// Keys that no longer sign but still verify: shared secrets, or public keys as PEM.
+    /// Keys that no longer sign but still verify: shared secrets, or public or private keys as PEM.
     pub previous_keys: Vec<Secret>,
+    /// Public keys, as PEM, of others who sign tokens with an algorithm of their own.
+    pub others: Vec<(Algorithm, Secret)>,
+    /// Such keys as a set (JWKS).
+    pub key_set: Option<String>,
     /// Written into tokens as `iss`, and asked of them.
     pub issuer: Option<String>,
     /// Written into tokens as `aud`, and asked of them.
@@ -134,6 +140,8 @@ impl TokenSettings {
             key,
             public_key: None,
             previous_keys: Vec::new(),
+            others: Vec::new(),
+            key_set: None,
             issuer: None,
             audience: None,
             leeway: Duration::ZERO,
@@ -169,7 +177,7 @@ pub struct TokenKeys {
     /// The header of our own tokens, encoded.
     header: String,
     signing: SigningKey,
-    verifying: Vec<VerifyingKey>,
+    verifying: Vec<Accepted>,
     rules: Rules,
 }
 
@@ -185,13 +193,20 @@ impl TokenKeys {
         if !current.verifies(b"tertulia", &signing.sign(b"tertulia")?) {
             return Err(KeyError::Mismatch);
         }
-        let mut verifying = vec![current];
+        let mut verifying = vec![Accepted::new(algorithm, None, current)];
         for key in &settings.previous_keys {
-            verifying.push(VerifyingKey::new(algorithm, key)?);
+            let key = VerifyingKey::earlier(algorithm, key)?;
+            verifying.push(Accepted::new(algorithm, None, key));
+        }
+        for (algorithm, key) in &settings.others {
+            let key = VerifyingKey::earlier(*algorithm, key)?;
+            verifying.push(Accepted::new(*algorithm, None, key));
+        }
+        if let Some(set) = &settings.key_set {
+            verifying.extend(jwks::read(set)?);
         }
         Ok(Self {
-            // `Debug` prints the variants, which are named as RFC 7518 names the algorithms.
-            algorithm: format!("{algorithm:?}"),
+            algorithm: verifying[0].algorithm.clone(),
             header: URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{algorithm:?}","typ":"JWT"}}"#)),
             signing,
             verifying,
@@ -301,29 +316,41 @@ impl TokenKeys {
         }
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
-        // Nearly every token has the very header that ours have, byte for byte.
-        if header != self.header && !self.takes_header(header) {
-            return None;
-        }
         let message = message.as_bytes();
-        self.verifying
-            .iter()
-            .any(|key| key.verifies(message, signature))
-            .then_some(payload)
+        let verifies = |algorithm: &str, kid: Option<&str>| {
+            self.verifying
+                .iter()
+                .filter(|accepted| accepted.may_verify(algorithm, kid))
+                .any(|accepted| accepted.key.verifies(message, signature))
+        };
+        // Nearly every token has the very header that ours have, byte for byte.
+        let is_right = match header == self.header {
+            true => verifies(&self.algorithm, None),
+            false => {
+                let (algorithm, kid) = read_header(header)?;
+                verifies(&algorithm, kid.as_deref())
+            }
+        };
+        is_right.then_some(payload)
     }
+}
 
-    /// True for another header that means the same. An extension that must be understood isn't.
-    fn takes_header(&self, encoded: &str) -> bool {
-        let Ok(json) = URL_SAFE_NO_PAD.decode(encoded) else {
-            return false;
-        };
-        let Ok(header) = serde_json::from_slice::<Map<String, Value>>(&json) else {
-            return false;
-        };
-        header.get("alg").and_then(Value::as_str) == Some(&self.algorithm)
-            && header.get("kid").is_none_or(Value::is_string)
-            && !header.contains_key("crit")
-            && header.get("b64") != Some(&Value::Bool(false))
+/// Algorithm and key id of a header. None where it makes no sense, or has an extension that must
+/// be understood.
+fn read_header(encoded: &str) -> Option<(String, Option<String>)> {
+    let json = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    let mut header: Map<String, Value> = serde_json::from_slice(&json).ok()?;
+    if header.contains_key("crit") || header.get("b64") == Some(&Value::Bool(false)) {
+        return None;
+    }
+    let kid = match header.remove("kid") {
+        None => None,
+        Some(Value::String(kid)) => Some(kid),
+        Some(_) => return None,
+    };
+    match header.remove("alg") {
+        Some(Value::String(algorithm)) => Some((algorithm, kid)),
+        _ => None,
     }
 }
 

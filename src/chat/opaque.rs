@@ -46,11 +46,11 @@ pub struct OpaqueKeys {
 }
 
 impl OpaqueKeys {
-    /// Those that hang on `secret`.
-    pub fn new(secret: &Secret) -> Self {
+    /// Those that hang on `secret`. What was signed with a previous one is taken as well.
+    pub fn new(secret: &Secret, previous: &[Secret]) -> Self {
         OpaqueKeys {
-            support: OpaqueTokens::new(secret, "support"),
-            rpc: OpaqueTokens::new(secret, "rpc"),
+            support: OpaqueTokens::new(secret, previous, "support"),
+            rpc: OpaqueTokens::new(secret, previous, "rpc"),
         }
     }
 

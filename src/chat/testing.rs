@@ -103,7 +103,7 @@ impl Disk {
         let means = Means {
             keys: keys(),
             tickets: Tickets::new(&Secret::new(SECRET)),
-            opaque: OpaqueKeys::new(&Secret::new(SECRET)),
+            opaque: OpaqueKeys::new(&Secret::new(SECRET), &[]),
             hasher,
         };
         let sessions = Sessions::new(core.clone(), means, rules, revocations.clone());
@@ -138,7 +138,7 @@ pub(crate) fn keys() -> TokenKeys {
 }
 
 pub(crate) fn hasher() -> PasswordHasher {
-    PasswordHasher::new(PasswordCost::MIN)
+    PasswordHasher::new(Passwords::new(PasswordCost::MIN))
 }
 
 impl Node {

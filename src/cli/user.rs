@@ -11,10 +11,10 @@ use serde_json::json;
 
 use super::{Outcome, Place, open_store, print};
 use crate::{
-    auth::{PasswordCost, PasswordHasher, Passwords as StoredPasswords, RecoveryCodes, Secret},
+    auth::{PasswordHasher, Passwords as StoredPasswords, RecoveryCodes, Secret},
     chat::{Accounts, ChatError, NewUser, Thing},
     data_dir::DataDir,
-    logging,
+    logging, service,
     settings::{Passwords, Tokens},
 };
 
@@ -108,7 +108,7 @@ impl User {
             | Action::Recover { .. }
             | Action::Signout { .. } => None,
         };
-        let hasher = self.hasher()?;
+        let hasher = PasswordHasher::new(service::passwords(&self.passwords));
         let accounts = open(&self.place, hasher.clone()).await?;
         let done = match self.action {
             Action::Create(create) => create.run(&accounts, &hasher, password).await?,
@@ -145,12 +145,6 @@ impl User {
             }
         };
         print(&format!("{done}\n"))
-    }
-
-    fn hasher(&self) -> Result<PasswordHasher, String> {
-        let cost = self.passwords.password_cost;
-        let cost = PasswordCost::new(cost).ok_or(format!("{cost} is no cost of passwords"))?;
-        Ok(PasswordHasher::new(cost))
     }
 }
 

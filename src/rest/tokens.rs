@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Serialize;
 
 use crate::{
-    chat::SignIn,
+    chat::{AuthError, SignIn},
     rest::{
         answer::Drf,
         body::Body,
@@ -227,7 +227,11 @@ impl Tokens {
         body: Body<AnyToken>,
     ) -> Result<Drf<Nothing>, Refused<TOKEN>> {
         let verified = visitor.edge.domain.sessions.verify(&body.0.token).await;
-        verified.map_err(|error| Problem::token(&error))?;
+        verified.map_err(|error| match error {
+            // simplejwt's serializer raises this one itself, as an error of its fields.
+            AuthError::Blacklisted => Problem::field("non_field_errors", error.to_string()),
+            other => Problem::token(&other),
+        })?;
         Ok(Drf::of(&Nothing {})?)
     }
 

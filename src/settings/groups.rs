@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::{
     kinds::{
-        Bind, ConnectionRule, JwtAlgorithm, LayerUrl, LogFormat, Registration, RootDialect, Secret,
-        SocketLife, UserDirectory,
+        Bind, ConnectionRule, JwtAlgorithm, LayerUrl, LogFormat, PasswordHasher, Registration,
+        RootDialect, Secret, SocketLife, UserDirectory,
     },
     units,
 };
@@ -119,17 +119,28 @@ pub struct Tokens {
     /// How tokens are signed
     #[arg(long, value_name = "NAME", default_value = "HS256")]
     pub jwt_algorithm: JwtAlgorithm,
-    /// The public key, as PEM, that verifies RS, ES and EdDSA
+    /// The public key, as PEM, that verifies RS, ES and EdDSA. Where the key above is no private
+    /// one, another service signs with it, and the tokens made here are HS256
     #[arg(long, value_name = "PATH")]
     pub jwt_public_key_file: Option<PathBuf>,
+    /// A set of public keys (JWKS) of others whose tokens are taken too, each for its own algorithm
+    #[arg(long, value_name = "PATH")]
+    pub jwt_jwks_file: Option<PathBuf>,
     /// The issuer that tokens carry and must have
     #[arg(long, value_name = "NAME")]
     pub jwt_issuer: Option<String>,
     /// The audience that tokens carry and must have
     #[arg(long, value_name = "NAME")]
     pub jwt_audience: Option<String>,
-    /// Earlier keys whose tokens are still taken, comma-separated (public keys, as PEM, for RS, ES
-    /// and EdDSA)
+    /// How far the clocks of whoever signs tokens may be apart
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::duration)]
+    pub jwt_leeway: Duration,
+    /// The claim that names a token's user
+    #[arg(long, value_name = "NAME", default_value = "user_id")]
+    #[arg(value_parser = units::claim)]
+    pub user_id_claim: String,
+    /// Earlier keys whose tokens are still taken, comma-separated (public or private keys, as PEM,
+    /// for RS, ES and EdDSA)
     #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = Secret::parse)]
     pub jwt_previous_keys: Vec<Secret>,
     /// How long an access token is good for
@@ -168,7 +179,12 @@ pub struct Accounts {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Accounts")]
 pub struct Passwords {
-    /// Rounds of password hashing, as a power of two (4 to 15); each one more doubles the time
+    /// How new passwords are stored, in Django's forms: bcrypt_sha256, pbkdf2_sha256 or argon2.
+    /// All of Django's forms are taken, and stored anew at the next sign-in
+    #[arg(long, value_name = "FORM", default_value = "bcrypt_sha256")]
+    pub password_hasher: PasswordHasher,
+    /// Rounds of password hashing, on bcrypt's scale (4 to 15); each one more doubles the time. 12
+    /// is what Django takes, of each form
     #[arg(long, value_name = "NUMBER", default_value = "12")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 4, 15))]
     pub password_cost: u32,

@@ -144,6 +144,19 @@ impl JwtAlgorithm {
     }
 }
 
+/// How new passwords are stored, as Django calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PasswordHasher {
+    /// bcrypt over SHA-256.
+    #[value(name = "bcrypt_sha256")]
+    BcryptSha256,
+    /// What Django writes unless told otherwise.
+    #[value(name = "pbkdf2_sha256")]
+    Pbkdf2Sha256,
+    /// argon2id.
+    Argon2,
+}
+
 /// What ends a socket's sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SocketLife {

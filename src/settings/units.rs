@@ -98,6 +98,27 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The name of a claim that may name a user: none of those that have a meaning of their own.
+pub(super) fn claim(text: &str) -> Result<String, String> {
+    const TAKEN: &[&str] = &[
+        "token_type",
+        "exp",
+        "iat",
+        "nbf",
+        "iss",
+        "aud",
+        "jti",
+        "sid",
+    ];
+    match text.trim() {
+        "" => Err("is empty".to_owned()),
+        taken if TAKEN.contains(&taken) => {
+            Err(format!("{taken:?} means something else in a token"))
+        }
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// `*`, or what browsers send as `Origin`: scheme and host, a port unless it is the scheme's own.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim().trim_end_matches('/').to_ascii_lowercase();

@@ -16,6 +16,7 @@ mod every_dialect;
 mod history;
 mod house;
 mod http_server;
+mod jwt_vectors;
 mod limits;
 mod lobby;
 mod logs;

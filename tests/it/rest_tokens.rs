@@ -1,6 +1,7 @@
 //! Signing in and out over REST, as simplejwt answers it.
 
 use serde_json::{Value, json};
+use tertulia::settings::{JwtAlgorithm, PasswordHasher, Secret, Settings};
 
 use crate::support::{Reply, Request, Server, person::PASSWORD, tokens};
 
@@ -165,6 +166,136 @@ async fn with_rotation_the_old_token_is_answered_again_for_a_moment_with_the_sam
         jti(&again),
         "another tab gets the same successor"
     );
+}
+
+/// A key file of another service, and a token that it signed with it for user 1.
+fn another_service(algorithm: &str) -> (tempfile::NamedTempFile, String) {
+    let file: Value =
+        serde_json::from_str(include_str!("../vectors/jwt_algorithms.json")).expect("vectors");
+    let vectors = file["vectors"].as_array().expect("vectors");
+    let vector = vectors
+        .iter()
+        .find(|vector| vector["algorithm"] == algorithm);
+    let text = |name: &str| {
+        vector
+            .and_then(|vector| vector[name].as_str())
+            .expect("a text")
+    };
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), text("public_key")).expect("written");
+    (key, text("token").to_owned())
+}
+
+#[tokio::test]
+async fn tokens_that_another_service_signs_are_taken_and_so_are_those_made_here() {
+    for (algorithm, name) in [
+        (JwtAlgorithm::RS256, "RS256"),
+        (JwtAlgorithm::EdDSA, "EdDSA"),
+    ] {
+        let (key, theirs) = another_service(name);
+        let server = Server::start_with(|settings| {
+            settings.tokens.jwt_algorithm = algorithm;
+            settings.tokens.jwt_public_key_file = Some(key.path().to_owned());
+        })
+        .await;
+        let anna = server.user("anna").await;
+        let me = anna.get("/api/users/me/").await.expect(200);
+        let notes = anna.creates_group("notes", []).await;
+        let by_them = anna.with_token(&theirs);
+        assert_eq!(by_them.get("/api/users/me/").await.expect(200), me);
+        by_them.joins(&notes).await.still_works().await;
+        let forged = anna.with_token(&tokens::forged(&anna.access));
+        forged.get("/api/users/me/").await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_signs_nobody_out_and_a_forgotten_one_does() {
+    let [old, new] = [
+        "the first key, of more than 32 bytes...",
+        "the second key, of more than 32 bytes..",
+    ];
+    let keyed = |key: &str, previous: &[&str]| {
+        let (key, previous) = (
+            Secret::new(key),
+            previous.iter().map(|key| Secret::new(*key)).collect(),
+        );
+        move |settings: &mut Settings| {
+            settings.tokens.secret_key = Some(key);
+            settings.tokens.jwt_previous_keys = previous;
+        }
+    };
+    let server = Server::start_with(keyed(old, &[])).await;
+    let anna = server.user("anna").await;
+    let credentials = json!({"user_name": "anna", "password": PASSWORD});
+    let support = Request::new("POST", "/v1/auth/").json(&credentials);
+    let support = support.send(server.address()).await.expect(200);
+    let support = &support["result"]["token"];
+    let with_both = server.beside_with(keyed(new, &[old])).await;
+    let anna = anna.at(with_both.address());
+    anna.get("/api/users/me/").await.expect(200);
+    let customer = with_both.handshake("/ws/support/").open().await;
+    let mut customer = customer.expect("a socket");
+    customer
+        .sends(json!({"method": "message.auth", "params": [support], "id": 1}))
+        .await;
+    let answer = customer.next_frame().await;
+    assert_eq!((&answer["id"], &answer["error"]), (&json!(1), &Value::Null));
+    let refreshed = asks(&with_both, "refresh/", json!({"refresh": anna.refresh}))
+        .await
+        .expect(200);
+    let renewed = anna.with_token(refreshed["access"].as_str().expect("a token"));
+    let with_new = server.beside_with(keyed(new, &[])).await;
+    anna.at(with_new.address())
+        .get("/api/users/me/")
+        .await
+        .expect(401);
+    renewed
+        .at(with_new.address())
+        .get("/api/users/me/")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn the_user_s_claim_and_the_clocks_leeway_are_settings() {
+    let server = Server::start_with(|settings| {
+        settings.tokens.user_id_claim = "account".to_owned();
+        settings.tokens.jwt_leeway = std::time::Duration::from_secs(60);
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let mut claims = tokens::claims(&anna.access);
+    assert_eq!(claims["account"], json!(anna.id.to_string()));
+    for (ago, status) in [(30, 200), (90, 401)] {
+        claims["exp"] = json!(chrono::Utc::now().timestamp() - ago);
+        let late = anna.with_token(&tokens::signed(&claims, tokens::SECRET));
+        late.get("/api/users/me/").await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn the_form_of_new_passwords_is_a_setting_and_old_ones_are_stored_anew_at_the_sign_in() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    for (hasher, prefix) in [
+        (PasswordHasher::Pbkdf2Sha256, "pbkdf2_sha256$3906$"),
+        (
+            PasswordHasher::Argon2,
+            "argon2$argon2id$v=19$m=400,t=2,p=8$",
+        ),
+        (PasswordHasher::BcryptSha256, "bcrypt_sha256$$2b$04$"),
+    ] {
+        let server = server
+            .beside_with(|settings| settings.passwords.password_hasher = hasher)
+            .await;
+        anna.at(server.address()).signs_in().await;
+        assert!(
+            server.stored_password(&anna).await.starts_with(prefix),
+            "{prefix}"
+        );
+        anna.at(server.address()).signs_in().await;
+    }
 }
 
 #[tokio::test]

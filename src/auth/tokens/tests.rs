@@ -446,6 +446,138 @@ fn only_a_header_that_means_the_same_is_taken() {
     }
 }
 
+/// The recorded keys and tokens of one algorithm.
+fn recorded(algorithm: &str) -> Value {
+    let file: Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/jwt_algorithms.json")).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    let named = |vector: &&Value| vector["algorithm"] == algorithm;
+    vectors.iter().find(named).unwrap().clone()
+}
+
+/// The public half of a recorded key, as a set of keys has it.
+fn jwk(algorithm: &str, changes: Value) -> Value {
+    use jsonwebtoken::{DecodingKey, jwk::Jwk};
+    let pem = recorded(algorithm)["public_key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let key = match &algorithm[..2] {
+        "RS" => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        "ES" => DecodingKey::from_ec_pem(pem.as_bytes()),
+        _ => DecodingKey::from_ed_pem(pem.as_bytes()),
+    };
+    let jwk = Jwk::from_decoding_key(&key.unwrap(), None).unwrap();
+    let mut jwk = serde_json::to_value(jwk).unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        jwk[name] = value.clone();
+    }
+    jwk
+}
+
+fn with_set(keys: Value) -> Result<TokenKeys, KeyError> {
+    TokenKeys::new(TokenSettings {
+        key_set: Some(json!({ "keys": keys }).to_string()),
+        ..settings()
+    })
+}
+
+#[test]
+fn a_set_of_keys_takes_each_key_s_tokens_and_our_own() {
+    let others = ["RS256", "ES256", "ES384", "EdDSA"];
+    let set: Vec<Value> = others.iter().map(|name| jwk(name, json!({}))).collect();
+    let keys = with_set(json!(set)).unwrap();
+    for name in others {
+        let token = recorded(name)["token"].as_str().unwrap().to_owned();
+        assert!(access(&keys, &token).is_ok(), "{name}");
+    }
+    let ours = signed(payload(json!({})));
+    assert!(access(&keys, &ours).is_ok());
+    // RS512 by the key of RS256: a key has one algorithm.
+    let key = jwk("RS512", json!({}));
+    let token = recorded("RS512")["token"].as_str().unwrap().to_owned();
+    let verdict = access(&with_set(json!([key])).unwrap(), &token);
+    assert_eq!(verdict, Err(TokenError::Invalid));
+    let named = jwk("RS512", json!({"alg": "RS512"}));
+    assert!(access(&with_set(json!([named])).unwrap(), &token).is_ok());
+}
+
+#[test]
+fn a_key_id_that_is_another_s_is_not_tried() {
+    let sign = |kid: Option<&str>| {
+        let key = recorded("ES256")["key"].as_str().unwrap().to_owned();
+        let key = SigningKey::new(Algorithm::ES256, &Secret::new(key)).unwrap();
+        let mut header = json!({"alg": "ES256", "typ": "JWT"});
+        if let Some(kid) = kid {
+            header["kid"] = json!(kid);
+        }
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        let payload = URL_SAFE_NO_PAD.encode(payload(json!({})).to_string());
+        let message = format!("{header}.{payload}");
+        let signature = key.sign(message.as_bytes()).unwrap();
+        format!("{message}.{signature}")
+    };
+    let keys = with_set(json!([jwk("ES256", json!({"kid": "summer"}))])).unwrap();
+    assert!(access(&keys, &sign(Some("summer"))).is_ok());
+    assert!(access(&keys, &sign(None)).is_ok());
+    assert_eq!(
+        access(&keys, &sign(Some("winter"))),
+        Err(TokenError::Invalid)
+    );
+}
+
+#[test]
+fn a_public_key_verifies_no_hmac() {
+    let public = recorded("RS256")["public_key"].as_str().unwrap().to_owned();
+    let keys = TokenKeys::new(TokenSettings {
+        others: vec![(Algorithm::RS256, Secret::new(public.clone()))],
+        ..settings()
+    })
+    .unwrap();
+    let rsa = recorded("RS256")["token"].as_str().unwrap().to_owned();
+    assert!(access(&keys, &rsa).is_ok());
+    let message = signed(payload(json!({})));
+    let (message, _) = message.rsplit_once('.').unwrap();
+    let mut mac: hmac::Hmac<sha2::Sha256> = super::super::secret::keyed(public.as_bytes());
+    hmac::Mac::update(&mut mac, message.as_bytes());
+    let tag = hmac::Mac::finalize(mac).into_bytes();
+    let confused = format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag));
+    assert_eq!(access(&keys, &confused), Err(TokenError::Invalid));
+}
+
+#[test]
+fn a_set_without_a_usable_key_is_refused_at_start() {
+    let oct = json!({"kty": "oct", "k": "c2VjcmV0"});
+    let encrypts = jwk("RS256", json!({"use": "enc"}));
+    for keys in [
+        json!([]),
+        json!([encrypts]),
+        json!([{"kty": "odd"}]),
+        json!([oct]),
+    ] {
+        let refused = with_set(keys.clone()).err();
+        assert!(matches!(refused, Some(KeyError::Set(_))), "{keys}");
+    }
+    // One that isn't understood is passed over where others are.
+    let mixed = json!([{"kty": "odd"}, jwk("ES256", json!({}))]);
+    assert!(with_set(mixed).is_ok());
+}
+
+#[test]
+fn a_private_key_that_was_in_use_before_verifies_what_it_signed() {
+    let text = |algorithm: &str, name: &str| {
+        Secret::new(recorded(algorithm)[name].as_str().unwrap().to_owned())
+    };
+    for name in ["RS256", "ES256", "EdDSA"] {
+        let keys = TokenKeys::new(TokenSettings {
+            others: vec![(name.parse().unwrap(), text(name, "key"))],
+            ..settings()
+        });
+        let token = recorded(name)["token"].as_str().unwrap().to_owned();
+        assert!(access(&keys.unwrap(), &token).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn an_rsa_public_key_is_no_shared_secret() {
     let pem = "\n-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n";

@@ -129,7 +129,7 @@ async fn a_wrong_password_an_unknown_name_and_an_inactive_account_are_told_alike
 async fn a_password_is_hashed_whoever_is_named() {
     let disk = Disk::new().await;
     // No room for any password: whoever needs one to be hashed is told so.
-    let none = PasswordHasher::with_bounds(PasswordCost::MIN, 0, 0);
+    let none = PasswordHasher::with_bounds(Passwords::new(PasswordCost::MIN), 0, 0);
     let node = disk.node_with(SessionRules::default(), none).await;
     node.account("anna").await;
     for name in ["anna", "nobody"] {

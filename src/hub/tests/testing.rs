@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     auth::{
-        PasswordCost, PasswordHasher, RecoveryCodes, Secret, Tickets, TokenKeys,
+        PasswordCost, PasswordHasher, Passwords, RecoveryCodes, Secret, Tickets, TokenKeys,
         tokens::TokenSettings,
     },
     chat::{
@@ -61,8 +61,8 @@ impl Town {
         let means = Means {
             keys: TokenKeys::new(TokenSettings::new(secret.clone())).unwrap(),
             tickets: Tickets::new(&secret),
-            opaque: OpaqueKeys::new(&secret),
-            hasher: PasswordHasher::new(PasswordCost::MIN),
+            opaque: OpaqueKeys::new(&secret, &[]),
+            hasher: PasswordHasher::new(Passwords::new(PasswordCost::MIN)),
         };
         let limits = Limits {
             messages_per_minute: 0,

@@ -57,6 +57,12 @@ pub(crate) async fn messages(database: &DatabaseConnection, chat: i64) -> Vec<me
     of_chat
 }
 
+/// Somebody's account.
+pub(crate) async fn account(database: &DatabaseConnection, user: i64) -> user::Model {
+    let row = user::Entity::find_by_id(entity::UserId(user)).one(database);
+    row.await.expect("the accounts").expect("an account")
+}
+
 /// Makes an operator of somebody, as another node would: the sweep tells the service.
 pub(crate) async fn makes_staff(database: &DatabaseConnection, user: i64) {
     let row = user::ActiveModel {

@@ -22,6 +22,7 @@ use super::{Handshake, PATIENCE, Person, Reply, Request, look_around, tokens, un
 /// A service that serves until the story ends.
 pub(crate) struct Server {
     to: SocketAddr,
+    settings: Settings,
     dir: Arc<TempDir>,
     stop: Option<oneshot::Sender<()>>,
     runs: Option<JoinHandle<Result<(), String>>>,
@@ -57,13 +58,26 @@ impl Server {
         })
     }
 
+    /// One more server of the same database, with other settings.
+    pub(crate) async fn beside_with(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        let parts = Parts {
+            shares_data_dir: true,
+            ..Parts::default()
+        };
+        Self::start_in(self.dir.clone(), settings, parts)
+    }
+
     fn start_in(dir: Arc<TempDir>, settings: Settings, parts: Parts) -> Self {
+        let given = settings.clone();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let runs = std::thread::spawn(move || serve(settings, parts, &ready, stopped));
         match started.recv_timeout(PATIENCE) {
             Ok(to) => Self {
                 to,
+                settings: given,
                 dir,
                 stop: Some(stop),
                 runs: Some(runs),
@@ -108,6 +122,12 @@ impl Server {
         })
         .await;
         person
+    }
+
+    /// Somebody's password, as it is stored.
+    pub(crate) async fn stored_password(&self, person: &Person) -> String {
+        let database = look_around::open(&self.database()).await;
+        look_around::account(&database, person.id).await.password
     }
 
     /// What somebody is answered who isn't signed in.
