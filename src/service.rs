@@ -17,12 +17,15 @@ use crate::{
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     layer::{ChannelLayer, LayerError, MemoryLayer},
+    lease::{Lease, MemoryLease, RedisLease},
     mail::{MailError, Mailer},
     origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
+    redis::{Address, AddressError},
     rest::{self, Check, Edge},
     server::{Server, ServerLimits},
     settings::{
-        self, ConnectionRule, JwtAlgorithm, Registration, Settings, SocketLife, UserDirectory,
+        self, ConnectionRule, JwtAlgorithm, LayerUrl, Registration, Settings, SocketLife,
+        UserDirectory,
     },
     store::{Commit, Store, StoreError, StoreOptions, Uploads},
     ws::{
@@ -52,6 +55,9 @@ pub enum StartError {
     /// The channel layer.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// The Redis that nodes share.
+    #[error("LAYER_URL: {0}")]
+    Redis(#[from] AddressError),
     /// What users and sessions are read into memory at the start.
     #[error("reading what a start needs: {0}")]
     Domain(#[from] chat::ChatError),
@@ -68,6 +74,8 @@ pub enum StartError {
 pub struct Parts {
     /// The channel layer; in memory where not given. Nodes of one process that share one hear each other.
     pub layer: Option<Arc<dyn ChannelLayer>>,
+    /// What this node holds in common with others; nothing where not given. Nodes of one process may share a `MemoryTown`.
+    pub lease: Option<Arc<dyn Lease>>,
     /// How the writer's transactions end.
     pub commit: Commit,
     /// Several services of one process may use one data directory.
@@ -116,6 +124,10 @@ impl Service {
         let layer = parts
             .layer
             .unwrap_or_else(|| Arc::new(MemoryLayer::default()));
+        let lease = match parts.lease {
+            Some(lease) => lease,
+            None => lease(&settings).await?,
+        };
         let (hubs, hub_tasks) = hub::start(layer, settings.connections.presence_limit).await?;
         let queues = QueueLimits {
             frames_max: settings.connections.queue_frames,
@@ -140,6 +152,7 @@ impl Service {
             mailer: mailer(&settings)?,
             online: Box::new(move |user| online.count_of(user) > 0),
             publish: hubs.clone(),
+            lease,
         };
         let domain = Arc::new(Domain::start(foundations).await?);
         hub_tasks.attach(&hubs, &domain);
@@ -230,6 +243,19 @@ impl Service {
         self.store.close().await;
         info!("drained");
     }
+}
+
+/// What this node holds in common with the others: in the first of the channel layer's Redis servers, so that all that one
+/// question asks for is in one place.
+async fn lease(settings: &Settings) -> std::result::Result<Arc<dyn Lease>, AddressError> {
+    let layer = &settings.layer;
+    Ok(match layer.layer_url.first() {
+        Some(LayerUrl::Redis(_, url)) => {
+            let address = url.reveal().parse::<Address>()?;
+            Arc::new(RedisLease::open(address, &layer.layer_prefix).await)
+        }
+        Some(LayerUrl::Memory) | None => Arc::new(MemoryLease::default()),
+    })
 }
 
 /// Connects to the database of these settings.

@@ -268,7 +268,7 @@ impl Chats {
         is_private: bool,
         members: Vec<UserId>,
     ) -> Result<Option<ChatId>, ChatError> {
-        let slot = self.core.rooms.take(&actor.id());
+        let slot = self.core.rooms.take(&actor.id()).await;
         let slot = slot.map_err(|retry_after| ChatError::TooManyRequests { retry_after })?;
         let mut row = new_row(ChatKind::Room, actor.id());
         row.name = Some(name.name().to_owned());

@@ -6,7 +6,7 @@ use entity::UserId;
 
 use crate::{
     chat::{ChatError, Limits, Publish, people::People, writer::Writer},
-    lease::Windows,
+    lease::{Lease, Windows},
     store::{Store, database_time},
 };
 
@@ -15,8 +15,8 @@ use crate::{
 const REMEMBERED_AT_ONCE: u64 = 5000;
 const REMEMBERED_PAGES: usize = 200;
 
-/// The window in which sends and changes are counted.
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// The window in which sends are counted.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The store, the writer, who users are, and what is limited.
 pub(crate) struct Core {
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) changes: Windows<UserId>,
     /// New rooms.
     pub(crate) rooms: Windows<UserId>,
+    /// What the nodes hold in common.
+    pub(crate) lease: Arc<dyn Lease>,
 }
 
 impl Core {
@@ -41,16 +43,30 @@ impl Core {
         people: Arc<People>,
         limits: Limits,
         publish: Arc<dyn Publish>,
+        lease: Arc<dyn Lease>,
     ) -> Self {
+        let windows =
+            |name, limit, period| Windows::common(name, limit, Duration::from_secs(period), &lease);
         Core {
-            sends: Windows::new(limits.messages_per_minute, MINUTE),
-            changes: Windows::new(limits.changes_per_minute, MINUTE),
-            rooms: Windows::new(limits.rooms_per_hour, Duration::from_secs(3600)),
+            sends: windows("sends", limits.messages_per_minute, 60),
+            changes: windows("changes", limits.changes_per_minute, 60),
+            rooms: windows("rooms", limits.rooms_per_hour, 3600),
+            lease,
             store,
             writer,
             people,
             limits,
             publish,
+        }
+    }
+
+    /// Tells the other nodes what was accepted here, whenever what they hold in common was away or lost its memory.
+    pub(crate) async fn keep_recalling(&self) {
+        loop {
+            self.lease.returned().await;
+            self.sends.recall().await;
+            self.changes.recall().await;
+            self.rooms.recall().await;
         }
     }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use entity::{ChangeKind, ChatId, ContentType, MessageId, Role, UserId, message};
 use tracing::debug;
 
-use crate::chat::{
-    Actor, ChatError, Message, Text, Thing, What,
-    core::Core,
-    writer::{By, Change, NewMessage, Operation, OverLimit, Turn},
+use crate::{
+    chat::{
+        Actor, ChatError, Message, Text, Thing, What,
+        core::Core,
+        writer::{By, Change, NewMessage, Operation, OverLimit, Turn},
+    },
+    lease::Slot,
 };
 
 /// Characters of a `client_id`.
@@ -103,7 +106,7 @@ impl Messages {
     /// Changes the text of one's own message.
     pub async fn edit(&self, actor: &Actor, edit: EditMessage) -> Result<Arc<Message>, ChatError> {
         let text = Text::parse(&edit.text, self.core.limits.message_chars)?;
-        let slot = self.core.change_slot(actor)?;
+        let slot = self.core.change_slot(actor).await?;
         let edit = Edit {
             by: actor.clone(),
             chat: edit.chat,
@@ -122,7 +125,7 @@ impl Messages {
         chat: ChatId,
         message: MessageId,
     ) -> Result<Arc<Message>, ChatError> {
-        let slot = self.core.change_slot(actor)?;
+        let slot = self.core.change_slot(actor).await?;
         let message = self
             .core
             .writer
@@ -143,7 +146,7 @@ impl Messages {
         chat: ChatId,
         sender: UserId,
     ) -> Result<u64, ChatError> {
-        let slot = self.core.change_slot(actor)?;
+        let slot = self.core.change_slot(actor).await?;
         let mut deleted = 0;
         loop {
             let some = self
@@ -194,7 +197,7 @@ impl Messages {
         present: bool,
     ) -> Result<bool, ChatError> {
         let emoji = checked_emoji(emoji)?;
-        let slot = self.core.change_slot(actor)?;
+        let slot = self.core.change_slot(actor).await?;
         let moved = self
             .core
             .writer
@@ -221,20 +224,19 @@ impl From<&Actor> for By {
 }
 
 impl Core {
-    /// A place in the sender's window of sends.
-    fn send_slot(&self, actor: &Actor) -> Result<crate::lease::Slot<UserId>, OverLimit> {
+    /// A place in the sender's window of sends on this node; the writer takes those of a batch over all nodes.
+    fn send_slot(&self, actor: &Actor) -> Result<Slot<UserId>, OverLimit> {
         self.sends
-            .take(&actor.id())
+            .take_here(&actor.id())
             .map_err(|retry_after| OverLimit {
                 per_minute: self.limits.messages_per_minute,
                 retry_after,
             })
     }
 
-    fn change_slot(&self, actor: &Actor) -> Result<crate::lease::Slot<UserId>, ChatError> {
-        self.changes
-            .take(&actor.id())
-            .map_err(|retry_after| ChatError::TooManyRequests { retry_after })
+    async fn change_slot(&self, actor: &Actor) -> Result<Slot<UserId>, ChatError> {
+        let slot = self.changes.take(&actor.id()).await;
+        slot.map_err(|retry_after| ChatError::TooManyRequests { retry_after })
     }
 }
 

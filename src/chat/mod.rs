@@ -69,6 +69,7 @@ pub use users::{
 use std::sync::Arc;
 
 use entity::Time;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use self::{avatars::Avatars, core::Core, people::People, revoked::Revocations, writer::Writer};
@@ -94,6 +95,8 @@ pub struct Domain {
     /// Pages of messages and what happened since.
     pub history: History,
     core: Arc<Core>,
+    /// Tells the other nodes what was accepted here.
+    recalls: JoinHandle<()>,
 }
 
 /// What the domain is built on.
@@ -122,6 +125,8 @@ pub struct Foundations {
     pub codes: crate::auth::RecoveryCodes,
     /// Sends them; without, nobody is sent one.
     pub mailer: Option<crate::mail::Mailer>,
+    /// What this node and the others hold in common.
+    pub lease: Arc<dyn crate::lease::Lease>,
 }
 
 impl Domain {
@@ -140,8 +145,11 @@ impl Domain {
             people.clone(),
             on.limits,
             on.publish,
+            on.lease,
         ));
         core.remember_sends().await?;
+        let recalling = core.clone();
+        let recalls = tokio::spawn(async move { recalling.keep_recalling().await });
         let revocations = Arc::new(Revocations::new(
             people,
             on.rules.access_lifetime + on.rules.leeway,
@@ -175,6 +183,7 @@ impl Domain {
             reading: Reading { core: core.clone() },
             history: History { core: core.clone() },
             core,
+            recalls,
         })
     }
 
@@ -190,6 +199,7 @@ impl Domain {
 
     /// Finishes what the writer has and takes nothing more.
     pub async fn stop(&self) {
+        self.recalls.abort();
         self.recovery.stop().await;
         self.core.writer.stop().await;
         if let Err(error) = self.users.write_seen().await {

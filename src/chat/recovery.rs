@@ -90,14 +90,14 @@ impl Recovery {
                 store: core.store.clone(),
                 codes: codes.clone(),
                 mailer,
-                of_account: Windows::new(MAILS_OF_ACCOUNT, HOUR),
-                of_address: Windows::new(MAILS_OF_ADDRESS, HOUR),
+                of_account: Windows::common("mails", MAILS_OF_ACCOUNT, HOUR, &core.lease),
+                of_address: Windows::common("mails_from", MAILS_OF_ADDRESS, HOUR, &core.lease),
             };
             asked = Some(sender);
             clerk = Some(tokio::spawn(work.run(receiver)));
         }
         Recovery {
-            throttle: Throttle::new(core.limits.signin_failures),
+            throttle: Throttle::new("recoveries", core.limits.signin_failures, &core.lease),
             core,
             accounts,
             revocations,
@@ -131,17 +131,17 @@ impl Recovery {
         let account = row
             .as_ref()
             .map_or_else(|| Account::unknown(username), |row| Account::Known(row.id));
-        let attempt = self.throttle.attempt(account, address);
+        let attempt = self.throttle.attempt(account, address).await;
         let attempt = attempt.map_err(throttled)?;
         let stored = match &row {
             Some(row) => self.stored_code(row.id, code).await?,
             None => None,
         };
         let (Some(row), Some(stored)) = (row, stored) else {
-            attempt.failed().map_err(throttled)?;
+            attempt.failed().await.map_err(throttled)?;
             return Err(SignInError::NoAccount.into());
         };
-        attempt.succeeded().map_err(throttled)?;
+        attempt.succeeded().await.map_err(throttled)?;
         let faults = PasswordPolicy::default().faults(&new, &Person::from(&row));
         if !faults.is_empty() {
             return Err(PasswordError::Weak(faults));
@@ -247,10 +247,11 @@ impl Clerk {
         };
         let user = row.id;
         let of_address = match ask.address {
-            Some(address) => self.of_address.take(&network(address)),
+            Some(address) => self.of_address.take(&network(address)).await,
             None => Ok(Slot::free()),
         };
-        let (Ok(of_account), Ok(of_address)) = (self.of_account.take(&user), of_address) else {
+        let (Ok(of_account), Ok(of_address)) = (self.of_account.take(&user).await, of_address)
+        else {
             info!(%user, "user {user}: too many recovery codes in an hour, none is sent");
             return Ok(());
         };

@@ -217,7 +217,7 @@ impl Sessions {
         revocations: Arc<Revocations>,
     ) -> Self {
         Sessions {
-            throttle: Throttle::new(core.limits.signin_failures),
+            throttle: Throttle::new("signins", core.limits.signin_failures, &core.lease),
             core,
             means,
             rules,

@@ -148,15 +148,15 @@ impl Sessions {
         address: Option<IpAddr>,
     ) -> Result<(), SignInError> {
         let throttled = |retry_after| SignInError::Throttled { retry_after };
-        let attempt = self.throttle.attempt(account, address);
+        let attempt = self.throttle.attempt(account, address).await;
         let attempt = attempt.map_err(throttled)?;
         let stored = row.map(|row| row.password.clone());
         let hasher = &self.means.hasher;
         let is_right = hasher.verify(password.to_owned(), stored).await?;
         if is_right && row.is_some_and(|row| row.is_active) {
-            return attempt.succeeded().map_err(throttled);
+            return attempt.succeeded().await.map_err(throttled);
         }
-        attempt.failed().map_err(throttled)?;
+        attempt.failed().await.map_err(throttled)?;
         Err(SignInError::NoAccount)
     }
 

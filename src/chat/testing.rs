@@ -16,6 +16,7 @@ use crate::{
         SignInError, TokenPair, UserRules, Users, avatars::Avatars, core::Core, people::People,
         revoked::Revocations, writer::Writer,
     },
+    lease::MemoryLease,
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
 };
 
@@ -96,6 +97,7 @@ impl Disk {
             people.clone(),
             Limits::default(),
             Arc::new(Published::default()),
+            Arc::new(MemoryLease::default()),
         );
         let core = Arc::new(core);
         let revocations = Arc::new(Revocations::new(people, rules.access_lifetime));

@@ -6,14 +6,16 @@
 //! Bounded by: `Windows`, which drops keys whose period is over.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
     time::Duration,
 };
 
 use entity::UserId;
 use sha2::{Digest, Sha256};
 
-use crate::lease::Windows;
+use crate::lease::{Key, Lease, Slot, Windows};
 
 /// In which failures count.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -35,11 +37,30 @@ impl Account {
     }
 }
 
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Account::Known(user) => write!(f, "user:{user}"),
+            Account::Unknown(name) => write!(f, "name:{:032x}", u128::from_be_bytes(*name)),
+        }
+    }
+}
+
+/// Where from, as it is told apart from accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Address(IpAddr);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from:{}", self.0)
+    }
+}
+
 /// How often a sign-in may fail.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     accounts: Windows<Account>,
-    addresses: Windows<IpAddr>,
+    addresses: Windows<Address>,
 }
 
 /// A password that is being checked.
@@ -47,20 +68,20 @@ pub(crate) struct Throttle {
 pub(crate) struct Attempt<'t> {
     throttle: &'t Throttle,
     account: Account,
-    address: Option<IpAddr>,
+    address: Option<Address>,
 }
 
 impl Throttle {
-    /// At most so many failures, 0 = no limit.
-    pub(crate) fn new(failures: u32) -> Self {
+    /// At most so many failures at the doors of this name, 0 = no limit.
+    pub(crate) fn new(doors: &'static str, failures: u32, lease: &Arc<dyn Lease>) -> Self {
         Throttle {
-            accounts: Windows::new(failures, PERIOD),
-            addresses: Windows::new(failures, PERIOD),
+            accounts: Windows::common(doors, failures, PERIOD, lease),
+            addresses: Windows::common(doors, failures, PERIOD, lease),
         }
     }
 
     /// Begins an attempt, or says how long to wait.
-    pub(crate) fn attempt(
+    pub(crate) async fn attempt(
         &self,
         account: Account,
         address: Option<IpAddr>,
@@ -68,35 +89,47 @@ impl Throttle {
         let attempt = Attempt {
             throttle: self,
             account,
-            address: address.map(network),
+            address: address.map(network).map(Address),
         };
-        attempt.look()?;
+        attempt.look().await?;
         Ok(attempt)
     }
 }
 
 impl Attempt<'_> {
     /// The password was right. Not to be told where the limit was reached meanwhile.
-    pub(crate) fn succeeded(self) -> Result<(), Duration> {
-        self.look()
+    pub(crate) async fn succeeded(self) -> Result<(), Duration> {
+        self.look().await
     }
 
     /// It was wrong: counts. Not to be told either where the limit was reached meanwhile.
-    pub(crate) fn failed(self) -> Result<(), Duration> {
-        let account = self.throttle.accounts.take(&self.account)?;
-        if let Some(address) = &self.address {
-            self.throttle.addresses.take(address)?.keep();
-        }
+    pub(crate) async fn failed(self) -> Result<(), Duration> {
+        let account = self.throttle.accounts.take(&self.account);
+        let address = taken(&self.throttle.addresses, self.address.as_ref());
+        let (account, address) = tokio::join!(account, address);
+        let (account, address) = (account?, address?);
         account.keep();
+        address.keep();
         Ok(())
     }
 
-    fn look(&self) -> Result<(), Duration> {
-        self.throttle.accounts.look(&self.account)?;
-        match &self.address {
-            Some(address) => self.throttle.addresses.look(address),
-            None => Ok(()),
-        }
+    async fn look(&self) -> Result<(), Duration> {
+        let account = self.throttle.accounts.look(&self.account);
+        let address = async {
+            match &self.address {
+                Some(address) => self.throttle.addresses.look(address).await,
+                None => Ok(()),
+            }
+        };
+        let (account, address) = tokio::join!(account, address);
+        account.and(address)
+    }
+}
+
+async fn taken<K: Key>(windows: &Windows<K>, key: Option<&K>) -> Result<Slot<K>, Duration> {
+    match key {
+        Some(key) => windows.take(key).await,
+        None => Ok(Slot::free()),
     }
 }
 
@@ -114,68 +147,81 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::MemoryLease;
 
-    fn fail(throttle: &Throttle, user: i64, address: &str) -> bool {
+    fn throttle_of(failures: u32) -> Throttle {
+        let lease: Arc<dyn Lease> = Arc::new(MemoryLease::default());
+        Throttle::new("signins", failures, &lease)
+    }
+
+    async fn fail(throttle: &Throttle, user: i64, address: &str) -> bool {
         let address = address.parse().ok();
-        match throttle.attempt(Account::Known(UserId(user)), address) {
-            Ok(attempt) => attempt.failed().is_ok(),
+        match throttle
+            .attempt(Account::Known(UserId(user)), address)
+            .await
+        {
+            Ok(attempt) => attempt.failed().await.is_ok(),
             Err(_) => false,
         }
     }
 
-    #[test]
-    fn the_eleventh_try_at_one_account_waits_from_wherever_it_comes() {
-        let throttle = Throttle::new(10);
+    #[tokio::test]
+    async fn the_eleventh_try_at_one_account_waits_from_wherever_it_comes() {
+        let throttle = throttle_of(10);
         for network in 0..10 {
-            assert!(fail(&throttle, 1, &format!("10.0.{network}.1")));
+            assert!(fail(&throttle, 1, &format!("10.0.{network}.1")).await);
         }
-        assert!(!fail(&throttle, 1, "10.0.99.1"));
-        assert!(fail(&throttle, 2, "10.0.99.1"));
+        assert!(!fail(&throttle, 1, "10.0.99.1").await);
+        assert!(fail(&throttle, 2, "10.0.99.1").await);
     }
 
-    #[test]
-    fn the_eleventh_try_from_one_address_waits_whoever_is_tried() {
-        let throttle = Throttle::new(10);
+    #[tokio::test]
+    async fn the_eleventh_try_from_one_address_waits_whoever_is_tried() {
+        let throttle = throttle_of(10);
         for user in 0..10 {
-            assert!(fail(&throttle, user, "10.0.0.1"));
+            assert!(fail(&throttle, user, "10.0.0.1").await);
         }
-        assert!(!fail(&throttle, 99, "10.0.0.1"));
-        assert!(!fail(&throttle, 99, "::ffff:10.0.0.1"));
-        assert!(fail(&throttle, 99, "10.0.0.2"));
+        assert!(!fail(&throttle, 99, "10.0.0.1").await);
+        assert!(!fail(&throttle, 99, "::ffff:10.0.0.1").await);
+        assert!(fail(&throttle, 99, "10.0.0.2").await);
     }
 
-    #[test]
-    fn the_addresses_of_one_ipv6_network_are_one() {
-        let throttle = Throttle::new(1);
-        assert!(fail(&throttle, 1, "2001:db8:1:1::1"));
-        assert!(!fail(&throttle, 2, "2001:db8:1:1:ffff::2"));
-        assert!(fail(&throttle, 3, "2001:db8:1:2::1"));
+    #[tokio::test]
+    async fn the_addresses_of_one_ipv6_network_are_one() {
+        let throttle = throttle_of(1);
+        assert!(fail(&throttle, 1, "2001:db8:1:1::1").await);
+        assert!(!fail(&throttle, 2, "2001:db8:1:1:ffff::2").await);
+        assert!(fail(&throttle, 3, "2001:db8:1:2::1").await);
     }
 
-    #[test]
-    fn tries_side_by_side_are_told_no_more_than_tries_in_a_row() {
-        let throttle = Throttle::new(2);
-        let attempts: Vec<_> = (0..4)
-            .map(|_| throttle.attempt(Account::unknown("anna"), None).unwrap())
-            .collect();
+    #[tokio::test]
+    async fn tries_side_by_side_are_told_no_more_than_tries_in_a_row() {
+        let throttle = throttle_of(2);
+        let mut attempts = Vec::new();
+        for _ in 0..4 {
+            let attempt = throttle.attempt(Account::unknown("anna"), None).await;
+            attempts.push(attempt.unwrap());
+        }
         let mut attempts = attempts.into_iter();
-        assert!(attempts.next().unwrap().failed().is_ok());
-        assert!(attempts.next().unwrap().failed().is_ok());
-        assert!(attempts.next().unwrap().failed().is_err());
+        assert!(attempts.next().unwrap().failed().await.is_ok());
+        assert!(attempts.next().unwrap().failed().await.is_ok());
+        assert!(attempts.next().unwrap().failed().await.is_err());
         assert!(
-            attempts.next().unwrap().succeeded().is_err(),
+            attempts.next().unwrap().succeeded().await.is_err(),
             "guessed by the fourth"
         );
     }
 
-    #[test]
-    fn who_is_right_is_not_counted_and_0_is_no_limit() {
-        let throttle = Throttle::new(1);
+    #[tokio::test]
+    async fn who_is_right_is_not_counted_and_0_is_no_limit() {
+        let throttle = throttle_of(1);
         for _ in 0..5 {
-            let attempt = throttle.attempt(Account::Known(UserId(1)), None).unwrap();
-            assert!(attempt.succeeded().is_ok());
+            let attempt = throttle.attempt(Account::Known(UserId(1)), None).await;
+            assert!(attempt.unwrap().succeeded().await.is_ok());
         }
-        let off = Throttle::new(0);
-        assert!((0..50).all(|_| fail(&off, 1, "10.0.0.1")));
+        let off = throttle_of(0);
+        for _ in 0..50 {
+            assert!(fail(&off, 1, "10.0.0.1").await);
+        }
     }
 }

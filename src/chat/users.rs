@@ -164,7 +164,12 @@ impl Users {
         avatars: Avatars,
     ) -> Self {
         Users {
-            registrations: Windows::new(core.limits.registrations_per_hour, HOUR),
+            registrations: Windows::common(
+                "registrations",
+                core.limits.registrations_per_hour,
+                HOUR,
+                &core.lease,
+            ),
             core,
             accounts,
             revocations,
@@ -195,7 +200,7 @@ impl Users {
             Registration::Closed => return Err(vec![ChatError::Forbidden("nobody registers")]),
         }
         let slot = match address {
-            Some(address) if !is_staff => self.registrations.take(&network(address)),
+            Some(address) if !is_staff => self.registrations.take(&network(address)).await,
             _ => Ok(Slot::free()),
         };
         let slot = slot.map_err(|retry_after| vec![ChatError::TooManyRequests { retry_after }])?;

@@ -1,17 +1,32 @@
-//! Exact sliding windows: at most so many in any period, counted by what was accepted.
+//! Exact sliding windows: at most so many in any period, counted by what was accepted, on this node and, where there are
+//! several, on all of them.
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt::Display,
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
+use super::{Lease, Place, Rule};
+
 const SHARDS: usize = 16;
 /// A shard is swept of keys whose window has run out each time it has grown by so many.
 const SWEEP_AFTER: usize = 1024;
+/// Places that are recalled at once.
+const RECALLED_AT_ONCE: usize = 1000;
+/// What was accepted before a start is no node's own: it is counted here, and told nobody.
+const NOT_OURS: u64 = 0;
+
+/// Whose windows: told apart by how they are written, too.
+pub trait Key: Eq + Hash + Clone + Display + Send + Sync + 'static {}
+impl<K: Eq + Hash + Clone + Display + Send + Sync + 'static> Key for K {}
 
 type Shard<K> = Mutex<Keys<K>>;
 
@@ -22,28 +37,36 @@ struct Keys<K> {
 }
 
 /// Windows of one limit, by key. The slots of a key never number more than the limit.
-#[derive(Debug)]
-pub struct Windows<K> {
+#[derive(Clone, Debug)]
+pub struct Windows<K: Key> {
     shared: Arc<Shared<K>>,
-    hasher: RandomState,
-    limit: usize,
 }
 
 #[derive(Debug)]
 struct Shared<K> {
     shards: Vec<Shard<K>>,
-    period: Duration,
-    next: std::sync::atomic::AtomicU64,
+    hasher: RandomState,
+    rule: Rule,
+    next: AtomicU64,
+    common: Option<Common>,
+}
+
+struct Common(Arc<dyn Lease>);
+
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Common")
+    }
 }
 
 /// A place in a window. Dropped, it is given back; `keep` makes it count.
 #[derive(Debug)]
 #[must_use]
-pub struct Slot<K: Eq + Hash> {
+pub struct Slot<K: Key> {
     place: Option<(Weak<Shared<K>>, usize, K, u64)>,
 }
 
-impl<K: Eq + Hash> Slot<K> {
+impl<K: Key> Slot<K> {
     /// A slot of a limit that is off.
     pub fn free() -> Self {
         Slot { place: None }
@@ -53,9 +76,29 @@ impl<K: Eq + Hash> Slot<K> {
     pub fn keep(mut self) {
         self.place = None;
     }
+
+    /// The limit of its window.
+    pub fn limit(&self) -> u32 {
+        let shared = self
+            .place
+            .as_ref()
+            .and_then(|(shared, ..)| shared.upgrade());
+        shared.map_or(0, |shared| shared.rule.limit)
+    }
+
+    /// Whether it is to be taken over all nodes, too.
+    pub fn is_common(&self) -> bool {
+        self.common().is_some()
+    }
+
+    /// Its window, where the other nodes count too.
+    fn common(&self) -> Option<Arc<Shared<K>>> {
+        let (shared, ..) = self.place.as_ref()?;
+        shared.upgrade().filter(|shared| shared.lease().is_some())
+    }
 }
 
-impl<K: Eq + Hash> Drop for Slot<K> {
+impl<K: Key> Drop for Slot<K> {
     fn drop(&mut self) {
         let Some((shared, shard, key, number)) = self.place.take() else {
             return;
@@ -63,16 +106,57 @@ impl<K: Eq + Hash> Drop for Slot<K> {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let mut keys = shared.shards[shard].lock();
-        if let Some(taken) = keys.taken.get_mut(&key) {
+        if let Some(taken) = shared.shards[shard].lock().taken.get_mut(&key) {
             taken.retain(|(_, other)| *other != number);
+        }
+        if let Some(lease) = shared.lease() {
+            let key = key.to_string();
+            lease.give_back(&shared.rule, Place { key, number });
         }
     }
 }
 
-impl<K: Eq + Hash + Clone> Windows<K> {
-    /// At most `limit` (0 = no limit) in any `period`.
+/// Takes these slots, which were taken on this node, over all nodes: one question for all of them. For each how long
+/// until there is room, where there is none. While the common store is away, this node's word is the last one.
+pub async fn take_all<K: Key>(slots: &[&Slot<K>]) -> Vec<Option<Duration>> {
+    let mut answers = vec![None; slots.len()];
+    let Some(shared) = slots.iter().find_map(|slot| slot.common()) else {
+        return answers;
+    };
+    let asked = slots.iter().enumerate().filter_map(|(at, slot)| {
+        let (_, _, key, number) = slot.place.as_ref()?;
+        let (key, number) = (key.to_string(), *number);
+        Some((at, Place { key, number }))
+    });
+    let (at, places): (Vec<usize>, Vec<Place>) = asked.unzip();
+    if let Some(lease) = shared.lease()
+        && let Ok(taken) = lease.take(&shared.rule, &places).await
+    {
+        for (at, wait) in at.into_iter().zip(taken) {
+            answers[at] = wait;
+        }
+    }
+    answers
+}
+
+impl<K: Key> Windows<K> {
+    /// Windows of this node alone: at most `limit` (0 = no limit) in any `period`.
     pub fn new(limit: u32, period: Duration) -> Self {
+        let name = "alone";
+        Self::build(name, limit, period, None)
+    }
+
+    /// Windows that all nodes have in common: what one accepts counts for all of them.
+    pub fn common(
+        name: &'static str,
+        limit: u32,
+        period: Duration,
+        lease: &Arc<dyn Lease>,
+    ) -> Self {
+        Self::build(name, limit, period, Some(Common(lease.clone())))
+    }
+
+    fn build(name: &'static str, limit: u32, period: Duration, common: Option<Common>) -> Self {
         let shards = (0..SHARDS)
             .map(|_| {
                 Mutex::new(Keys {
@@ -81,36 +165,64 @@ impl<K: Eq + Hash + Clone> Windows<K> {
                 })
             })
             .collect();
+        let rule = Rule {
+            name,
+            limit,
+            period,
+        };
         let shared = Arc::new(Shared {
             shards,
-            period,
-            next: std::sync::atomic::AtomicU64::new(0),
-        });
-        Windows {
-            shared,
             hasher: RandomState::new(),
-            limit: limit as usize,
-        }
+            rule,
+            next: AtomicU64::new(NOT_OURS + 1),
+            common,
+        });
+        Windows { shared }
     }
 
     /// A slot, or how long until there is one.
-    pub fn take(&self, key: &K) -> Result<Slot<K>, Duration> {
+    pub async fn take(&self, key: &K) -> Result<Slot<K>, Duration> {
+        let slot = self.take_here(key)?;
+        match slot.common().is_some() {
+            // What isn't to be had is given back with the slot.
+            true => match take_all(&[&slot]).await.pop().flatten() {
+                Some(wait) => Err(wait),
+                None => Ok(slot),
+            },
+            false => Ok(slot),
+        }
+    }
+
+    /// A slot on this node, or how long until there is one: for those that are taken together by [`take_all`].
+    pub fn take_here(&self, key: &K) -> Result<Slot<K>, Duration> {
         self.take_at(key, Instant::now())
     }
 
     /// Whether there is a slot, without taking it; or how long until there is one.
-    pub fn look(&self, key: &K) -> Result<(), Duration> {
-        if self.limit == 0 {
+    pub async fn look(&self, key: &K) -> Result<(), Duration> {
+        self.look_here(key)?;
+        let shared = &self.shared;
+        let Some(lease) = shared.lease().filter(|_| shared.rule.limit > 0) else {
+            return Ok(());
+        };
+        let found = lease.look(&shared.rule, &[key.to_string()]).await;
+        let wait = found.ok().and_then(|mut found| found.pop()).flatten();
+        wait.map_or(Ok(()), Err)
+    }
+
+    fn look_here(&self, key: &K) -> Result<(), Duration> {
+        let Rule { limit, period, .. } = self.shared.rule;
+        if limit == 0 {
             return Ok(());
         }
-        let (now, period) = (Instant::now(), self.shared.period);
+        let now = Instant::now();
         let keys = self.shared.shards[self.shard(key)].lock();
         let Some(taken) = keys.taken.get(key) else {
             return Ok(());
         };
         // Slots never number more than the limit: there is one if the oldest has left the window.
         match taken.front() {
-            Some((oldest, _)) if taken.len() >= self.limit => {
+            Some((oldest, _)) if taken.len() >= limit as usize => {
                 let age = now.duration_since(*oldest);
                 if age >= period {
                     Ok(())
@@ -124,34 +236,55 @@ impl<K: Eq + Hash + Clone> Windows<K> {
 
     /// Counts something that happened `ago`, as after a start.
     pub fn remember(&self, key: &K, ago: Duration) {
-        if self.limit == 0 || ago >= self.shared.period {
+        let Rule { limit, period, .. } = self.shared.rule;
+        if limit == 0 || ago >= period {
             return;
         }
         let Some(at) = Instant::now().checked_sub(ago) else {
             return;
         };
         let mut keys = self.shared.shards[self.shard(key)].lock();
-        let number = self
-            .shared
-            .next
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let taken = keys.taken.entry(key.clone()).or_default();
-        if taken.len() < self.limit {
+        if taken.len() < limit as usize {
             let place = taken.partition_point(|(other, _)| *other <= at);
-            taken.insert(place, (at, number));
+            taken.insert(place, (at, NOT_OURS));
+        }
+    }
+
+    /// Tells the other nodes what was accepted here: after the common store was away, or has lost its memory.
+    pub async fn recall(&self) {
+        let Some(lease) = self.shared.lease() else {
+            return;
+        };
+        let mut places = Vec::new();
+        let now = Instant::now();
+        for shard in &self.shared.shards {
+            for (key, taken) in &shard.lock().taken {
+                let ours = taken.iter().filter(|(_, number)| *number != NOT_OURS);
+                places.extend(ours.map(|(at, number)| {
+                    let (key, number) = (key.to_string(), *number);
+                    (Place { key, number }, now.duration_since(*at))
+                }));
+            }
+        }
+        for some in places.chunks(RECALLED_AT_ONCE) {
+            if lease.recall(&self.shared.rule, some).await.is_err() {
+                return; // the next return tells it again
+            }
         }
     }
 
     fn shard(&self, key: &K) -> usize {
-        self.hasher.hash_one(key) as usize % SHARDS
+        self.shared.hasher.hash_one(key) as usize % SHARDS
     }
 
     fn take_at(&self, key: &K, now: Instant) -> Result<Slot<K>, Duration> {
-        if self.limit == 0 {
+        let Rule { limit, period, .. } = self.shared.rule;
+        let limit = limit as usize;
+        if limit == 0 {
             return Ok(Slot::free());
         }
         let shard = self.shard(key);
-        let period = self.shared.period;
         let mut keys = self.shared.shards[shard].lock();
         if keys.taken.len() >= keys.sweep_at {
             keys.taken.retain(|_, taken| {
@@ -161,10 +294,7 @@ impl<K: Eq + Hash + Clone> Windows<K> {
             });
             keys.sweep_at = keys.taken.len() + SWEEP_AFTER;
         }
-        let number = self
-            .shared
-            .next
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self.shared.next.fetch_add(1, Relaxed);
         let taken = keys.taken.entry(key.clone()).or_default();
         while taken
             .front()
@@ -172,8 +302,8 @@ impl<K: Eq + Hash + Clone> Windows<K> {
         {
             taken.pop_front();
         }
-        if taken.len() >= self.limit {
-            let oldest = taken[taken.len() - self.limit].0;
+        if taken.len() >= limit {
+            let oldest = taken[taken.len() - limit].0;
             return Err(period.saturating_sub(now.duration_since(oldest)));
         }
         taken.push_back((now, number));
@@ -183,9 +313,18 @@ impl<K: Eq + Hash + Clone> Windows<K> {
     }
 }
 
+impl<K> Shared<K> {
+    /// What is to be asked beside this node's own rule, where there are other nodes.
+    fn lease(&self) -> Option<&Arc<dyn Lease>> {
+        let Common(lease) = self.common.as_ref()?;
+        lease.is_shared().then_some(lease)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::MemoryTown;
 
     #[test]
     fn the_eleventh_in_a_minute_waits_for_the_first_to_leave_the_window() {
@@ -213,24 +352,24 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_slot_that_is_not_kept_is_given_back() {
+    #[tokio::test]
+    async fn a_slot_that_is_not_kept_is_given_back() {
         let windows = Windows::new(1, Duration::from_secs(60));
-        drop(windows.take(&1).unwrap());
-        let slot = windows.take(&1).unwrap();
-        assert!(windows.take(&1).is_err());
+        drop(windows.take(&1).await.unwrap());
+        let slot = windows.take(&1).await.unwrap();
+        assert!(windows.take(&1).await.is_err());
         drop(slot);
-        windows.take(&1).unwrap().keep();
-        assert!(windows.look(&1).is_err());
+        windows.take(&1).await.unwrap().keep();
+        assert!(windows.look(&1).await.is_err());
     }
 
-    #[test]
-    fn what_happened_before_a_start_counts() {
+    #[tokio::test]
+    async fn what_happened_before_a_start_counts() {
         let windows = Windows::new(2, Duration::from_secs(60));
         windows.remember(&1, Duration::from_secs(30));
         windows.remember(&1, Duration::from_secs(61));
-        windows.take(&1).unwrap().keep();
-        assert!(windows.take(&1).unwrap_err() <= Duration::from_secs(30));
+        windows.take(&1).await.unwrap().keep();
+        assert!(windows.take(&1).await.unwrap_err() <= Duration::from_secs(30));
     }
 
     #[test]
@@ -248,5 +387,43 @@ mod tests {
             .map(|shard| shard.lock().taken.len())
             .sum();
         assert!(held < SHARDS * (SWEEP_AFTER + 2000), "{held} keys held");
+    }
+
+    #[tokio::test]
+    async fn what_one_node_accepts_counts_on_the_other_and_what_it_gives_back_does_not() {
+        let town = MemoryTown::default();
+        let leases: [Arc<dyn Lease>; 2] = [Arc::new(town.node()), Arc::new(town.node())];
+        let [here, there] =
+            leases.map(|lease| Windows::common("sends", 2, Duration::from_secs(60), &lease));
+        here.take(&1).await.unwrap().keep();
+        let slot = there.take(&1).await.unwrap();
+        assert!(here.take(&1).await.is_err());
+        assert!(there.look(&1).await.is_err());
+        drop(slot);
+        here.take(&1).await.unwrap().keep();
+        assert!(there.take(&1).await.is_err());
+        there.take(&2).await.unwrap().keep();
+
+        let slots = [1, 2, 2, 3].map(|key| there.take_here(&key));
+        let (slots, full): (Vec<_>, Vec<_>) = slots.into_iter().partition(Result::is_ok);
+        assert_eq!(full.len(), 1, "the second of 2 was its third on this node");
+        let slots: Vec<_> = slots.into_iter().flatten().collect();
+        let answers = take_all(&slots.iter().collect::<Vec<_>>()).await;
+        let are_taken: Vec<_> = answers.iter().map(Option::is_none).collect();
+        assert_eq!(are_taken, [false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_while_the_store_forgot_is_told_again_once() {
+        let town = MemoryTown::default();
+        let leases: [Arc<dyn Lease>; 2] = [Arc::new(town.node()), Arc::new(town.node())];
+        let [here, there] =
+            leases.map(|lease| Windows::common("sends", 2, Duration::from_secs(60), &lease));
+        here.take(&1).await.unwrap().keep();
+        town.forgets_all();
+        here.recall().await;
+        here.recall().await;
+        there.take(&1).await.unwrap().keep();
+        assert!(there.take(&1).await.is_err());
     }
 }

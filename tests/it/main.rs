@@ -17,6 +17,7 @@ mod history;
 mod house;
 mod http_server;
 mod jwt_vectors;
+mod lease;
 mod limits;
 mod lobby;
 mod logs;

@@ -35,7 +35,7 @@ pub(crate) use turn::{By, Change, Turn};
 
 use crate::{
     chat::{ChatError, ChatEvent, Publish, Sent, people::People},
-    lease::Slot,
+    lease::{Slot, take_all},
     store::{Commit, NewMessageRow, Store, StoreError, Stored},
 };
 use operation::{Asked, Pending};
@@ -242,7 +242,8 @@ impl Desk {
     }
 
     /// Commits a batch, whatever it takes: as a whole, else job by job.
-    async fn commit_all(&self, jobs: Vec<Waiting>, marks: &[DueMark]) {
+    async fn commit_all(&self, mut jobs: Vec<Waiting>, marks: &[DueMark]) {
+        count_everywhere(&mut jobs).await;
         let Some((jobs, error)) = self.commit_group(jobs, marks).await else {
             return;
         };
@@ -452,6 +453,28 @@ impl Desk {
                     .await?;
                 Ok(rows.contains(row))
             }
+        }
+    }
+}
+
+/// Takes the senders' places over all nodes, where there are several: one question for the batch.
+async fn count_everywhere(jobs: &mut [Waiting]) {
+    let mut sends: Vec<&mut SendJob> = Vec::new();
+    for waiting in jobs {
+        if let Job::Send(job) = &mut waiting.job
+            && job.slot.as_ref().is_ok_and(Slot::is_common)
+        {
+            sends.push(job);
+        }
+    }
+    if sends.is_empty() {
+        return;
+    }
+    let slots: Vec<_> = sends.iter().flat_map(|job| &job.slot).collect();
+    let waits = take_all(&slots).await;
+    for (job, wait) in sends.into_iter().zip(waits) {
+        if let Some(retry_after) = wait {
+            job.is_over(retry_after);
         }
     }
 }

@@ -64,6 +64,17 @@ impl SendJob {
         }
     }
 
+    /// No place is left in the sender's window over all nodes: only a repeat is answered.
+    pub(super) fn is_over(&mut self, retry_after: Duration) {
+        if let Ok(slot) = &self.slot {
+            let per_minute = slot.limit();
+            self.slot = Err(OverLimit {
+                per_minute,
+                retry_after,
+            });
+        }
+    }
+
     /// Bytes that it holds in the queue.
     pub(crate) fn bytes(&self) -> usize {
         self.message.text.as_str().len() + self.message.client_id.as_ref().map_or(0, String::len)

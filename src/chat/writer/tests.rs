@@ -376,7 +376,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
     ));
 
     let nowhere = ChatId(999);
-    let slot = windows.take(&desktop.anna.id).unwrap();
+    let slot = windows.take_here(&desktop.anna.id).unwrap();
     let missing = desktop
         .writer
         .append(message(nowhere, None), Ok(slot))
@@ -384,7 +384,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
         .await;
     assert!(matches!(missing, Err(ChatError::NotFound(_))));
     let slot = windows
-        .take(&desktop.anna.id)
+        .take_here(&desktop.anna.id)
         .expect("the failed send gave its slot back");
     desktop
         .writer
@@ -393,7 +393,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
         .await
         .unwrap();
     assert!(
-        windows.take(&desktop.anna.id).is_err(),
+        windows.take_here(&desktop.anna.id).is_err(),
         "an accepted send keeps it"
     );
     desktop.writer.stop().await;

@@ -19,6 +19,7 @@ use crate::{
     },
     hub::{self, HubTasks, Hubs},
     layer::ChannelLayer,
+    lease::MemoryLease,
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
 };
 
@@ -83,6 +84,7 @@ impl Town {
             avatar_bytes_max: 1 << 20,
             codes: RecoveryCodes::new(&secret),
             mailer: None,
+            lease: Arc::new(MemoryLease::default()),
         };
         let domain = Arc::new(Domain::start(foundations).await.unwrap());
         tasks.attach(&hubs, &domain);
