@@ -16,6 +16,7 @@ use super::{
     delivery::{Seat, Telling},
     memory::{Membership, Memory},
     presence::{Roster, Stay},
+    round::Round,
     seats::{Attention, Seats},
     typing::Typists,
     unread::{Tally, Unread},
@@ -106,6 +107,7 @@ impl Hub {
 
     /// Begins at `last_seq`, unless it has begun: what came meanwhile follows.
     pub(super) fn begin(&self, head: &Arc<ChatHead>, last_seq: Seq) -> Delivery {
+        let mut round = Round::default();
         let mut state = self.state.lock();
         if state.delivered.is_some() {
             return Delivery::Done;
@@ -114,19 +116,24 @@ impl Hub {
         state.delivered = Some(last_seq);
         let mut burst = Vec::new();
         state.catch_up(&mut burst);
-        state.seats.tell(&mut burst);
+        state.seats.tell(&mut burst, &mut round);
         state.delivery()
     }
 
     /// Takes events: numbered ones in order, once; others at once.
     pub(super) fn deliver(&self, events: &[Arc<ChatEvent>]) -> Delivery {
+        self.deliver_in(&mut Round::default(), events)
+    }
+
+    /// The same, written with a round that other chats may share.
+    pub(super) fn deliver_in(&self, round: &mut Round, events: &[Arc<ChatEvent>]) -> Delivery {
         let mut state = self.state.lock();
         let mut burst = Vec::with_capacity(events.len());
         let mut is_early = false;
         for event in events {
             is_early |= state.take(event, &mut burst);
         }
-        state.seats.tell(&mut burst);
+        state.seats.tell(&mut burst, round);
         if is_early {
             state.delivery()
         } else {
@@ -261,14 +268,16 @@ impl Hub {
         user: &Arc<Profile>,
         connection: ConnectionId,
     ) -> (Stay, Option<Arc<ChatEvent>>) {
+        let mut round = Round::default();
         let mut state = self.state.lock();
         let (stay, is_news) = state.roster.enter(user);
         let told = is_news.then(|| {
             let what = What::Entered(user.clone());
-            state.tell_now(ChatEvent {
+            let event = ChatEvent {
                 origin: Some(connection),
                 ..passing(self.chat, user.id, what)
-            })
+            };
+            state.tell_now(&mut round, event)
         });
         (stay, told)
     }
@@ -280,9 +289,10 @@ impl Hub {
         stay: Stay,
         how: Departure,
     ) -> Option<Arc<ChatEvent>> {
+        let mut round = Round::default();
         let mut state = self.state.lock();
         let is_news = state.roster.leave(user.id, stay);
-        is_news.then(|| state.tell_now(gone(self.chat, user, how)))
+        is_news.then(|| state.tell_now(&mut round, gone(self.chat, user, how)))
     }
 
     /// Answers a connection with who is here. Under the lock, so that no coming or going is told between.
@@ -307,11 +317,13 @@ impl Hub {
 
     /// Tells of comings and goings that weren't told one by one, where that is due.
     pub(super) fn tell_presence(&self, now: Instant) {
+        let mut round = Round::default();
         let mut state = self.state.lock();
         let Some(presence) = state.roster.due(now) else {
             return;
         };
-        state.tell_now(passing(self.chat, NOBODY, What::Presence(presence)));
+        let event = passing(self.chat, NOBODY, What::Presence(presence));
+        state.tell_now(&mut round, event);
     }
 
     /// Whether nobody repairs it yet; whoever is told so does.
@@ -420,11 +432,11 @@ impl State {
     }
 
     /// Tells everybody who sits here something that takes no number.
-    fn tell_now(&mut self, event: ChatEvent) -> Arc<ChatEvent> {
+    fn tell_now(&mut self, round: &mut Round, event: ChatEvent) -> Arc<ChatEvent> {
         let event = Arc::new(event);
         let mut burst = Vec::with_capacity(1);
         self.tell(&event, &mut burst);
-        self.seats.tell(&mut burst);
+        self.seats.tell(&mut burst, round);
         event
     }
 

@@ -19,6 +19,7 @@ use super::{
     memory::Membership,
     presence::Present,
     publish::LayerWork,
+    round::Round,
 };
 use crate::{
     chat::{Actor, ChatError, ChatEvent, ConnectionId, Domain, Entered, Publish, What},
@@ -207,10 +208,11 @@ impl Hubs {
 
     /// Hands events to their chats' hubs, where there are any: those of one chat together, in their order.
     pub(super) fn deliver(&self, events: &mut [Arc<ChatEvent>]) {
+        let mut round = Round::default();
         events.sort_by_key(|event| event.chat);
         for of_chat in events.chunk_by(|one, next| one.chat == next.chat) {
             if let Some(hub) = self.find(of_chat[0].chat)
-                && hub.deliver(of_chat) == Delivery::Gap
+                && hub.deliver_in(&mut round, of_chat) == Delivery::Gap
             {
                 self.repair(&hub);
             }

@@ -2,6 +2,7 @@
 //!
 //! Not here: sockets and dialects (`ws`), rules (`chat`), how nodes talk (`layer`).
 
+mod backlog;
 mod bridge;
 mod delivery;
 mod follow;
@@ -16,6 +17,7 @@ mod memory;
 mod presence;
 mod publish;
 mod queue;
+mod round;
 mod seats;
 mod sweep;
 #[cfg(test)]
@@ -34,6 +36,9 @@ pub use hub::Hub;
 pub use hubs::{Hubs, REPLAY_MAX, Replayed, Seated};
 pub use presence::Present;
 pub use queue::{Close, Queue, QueueLimits, QueueTotal};
+pub use round::Line;
+
+pub(crate) use backlog::Backlog;
 pub(crate) use queue::{Turn, Written};
 
 use crate::{

@@ -3,7 +3,8 @@
 //! task that owns its socket.
 //!
 //! Not here: the socket (`ws`), what a frame says. What is full is closed here, and nowhere else.
-//! Relies on: `turn` is called by one task alone, and last thing before that task sleeps.
+//! Relies on: `turn` is called by one task alone, and last thing before that task sleeps. While it sleeps with nothing
+//! in hand, what the hub pushes is written in its place (`round`), under the lock.
 //! Bounded by: `QueueLimits`, for one connection and for all together. Frames count until they are
 //! written, also where the socket's task holds them already. Answers are outside the bounds: a
 //! connection's next frame isn't read before they are written (but for sends, a bounded number of
@@ -14,7 +15,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     task::{Poll, Waker},
 };
@@ -23,7 +24,11 @@ use entity::ChatId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::frame::{Lane, SharedFrame};
+use super::{
+    backlog::Backlog,
+    frame::{Lane, SharedFrame},
+    round::{Line, Round},
+};
 use crate::chat::ConnectionId;
 
 /// Why a connection ends, as its client is told. The table of all codes is `ws/close.rs`.
@@ -113,13 +118,21 @@ pub struct Queue {
     total: Arc<QueueTotal>,
     /// Of the frames that count. Written under the lock, read without it to find the fullest.
     bytes: AtomicUsize,
+    /// Frames that were written in the place of the socket's task.
+    frames_out: AtomicU32,
+    /// Something was, since this was last asked.
+    spoke: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// In the order of their coming.
-    frames: VecDeque<SharedFrame>,
+    frames: Backlog,
+    /// Where they can be written by others than the socket's task.
+    line: Option<Arc<dyn Line>>,
+    /// A round will come by.
+    in_round: bool,
     /// The consumer's while it connects; they go before the hub's.
     answers: VecDeque<SharedFrame>,
     /// Frames that count: those in `frames` and those that the socket's task has in hand.
@@ -191,8 +204,15 @@ impl Queue {
             id,
             total,
             bytes: AtomicUsize::new(0),
+            frames_out: AtomicU32::new(0),
+            spoke: AtomicBool::new(false),
             state: Mutex::default(),
         })
+    }
+
+    /// What the hub pushes may be written straight to here while the socket's task sleeps.
+    pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
+        self.state.lock().line = Some(line);
     }
 
     /// Whose queue this is.
@@ -221,21 +241,43 @@ impl Queue {
     /// meanwhile: a batch of the writer and a repaired gap come at once. Their bytes are.
     pub fn push_all(&self, frames: &mut Vec<SharedFrame>) -> bool {
         let mut state = self.state.lock();
+        let is_kept = self.add_all(&mut state, frames);
+        state.wake_for_frames();
+        is_kept
+    }
+
+    /// The same; where the socket's task sleeps, `round` writes in its place.
+    pub(super) fn push_in_round(
+        self: &Arc<Self>,
+        frames: &mut Vec<SharedFrame>,
+        round: &mut Round,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let is_kept = self.add_all(&mut state, frames);
+        if !state.is_writable() {
+            state.wake_for_frames();
+        } else if !std::mem::replace(&mut state.in_round, true) {
+            drop(state);
+            round.add(self.clone());
+        }
+        is_kept
+    }
+
+    fn add_all(&self, state: &mut State, frames: &mut Vec<SharedFrame>) -> bool {
         if state.closing.is_some() {
             frames.clear();
             return false;
         }
         let bytes = frames.iter().map(SharedFrame::len).sum();
-        if self.fits(&state, bytes) {
-            self.add(&mut state, frames.drain(..), bytes);
+        if self.fits(state, bytes) {
+            self.add(state, frames.drain(..), bytes);
         } else {
             for frame in frames.drain(..) {
-                if !self.squeeze_in(&mut state, frame) {
+                if !self.squeeze_in(state, frame) {
                     return false;
                 }
             }
         }
-        state.wake_for_frames();
         true
     }
 
@@ -283,7 +325,7 @@ impl Queue {
         let frame = frame.in_lane(Lane::Answer);
         if state.live {
             state.answers_in_hand += 1;
-            state.frames.push_back(frame);
+            state.frames.push(frame);
             state.wake_for_frames();
         } else {
             state.answers.push_back(frame);
@@ -385,7 +427,7 @@ impl Queue {
         &self,
         waker: &Waker,
         written: Written,
-        in_hand: &mut VecDeque<SharedFrame>,
+        in_hand: &mut Backlog,
         blocked: bool,
     ) -> Turn {
         let mut state = self.state.lock();
@@ -405,7 +447,8 @@ impl Queue {
             answered,
         };
         state.wants_frames = !blocked;
-        state.asleep = blocked || in_hand.is_empty();
+        // A ping is in hand as soon as the task hears of it.
+        state.asleep = blocked || (in_hand.is_empty() && !turn.ping);
         if !state
             .waker
             .as_ref()
@@ -414,6 +457,40 @@ impl Queue {
             state.waker = Some(waker.clone());
         }
         turn
+    }
+
+    /// Writes what waits in the place of the socket's task, if that still sleeps; whatever doesn't go at once is its
+    /// own affair again.
+    pub(super) fn write(&self) {
+        let mut state = self.state.lock();
+        state.in_round = false;
+        let Some(line) = state.line.clone().filter(|_| state.is_writable()) else {
+            return state.wake_for_frames();
+        };
+        let mut written = Written::default();
+        while let Some(outcome) = state.frames.next_piece(|piece| line.try_write(piece)) {
+            match outcome {
+                Ok(bytes) if bytes > 0 => state.frames.advance(bytes, |frame| written.add(frame)),
+                _ => {
+                    state.wake();
+                    break;
+                }
+            }
+        }
+        let frames = u32::try_from(written.frames + written.answers).unwrap_or(u32::MAX);
+        self.frames_out.fetch_add(frames, Relaxed);
+        self.spoke.store(true, Relaxed);
+        self.settle(&mut state, written);
+    }
+
+    /// Frames that were written in the place of the socket's task.
+    pub(crate) fn frames_out(&self) -> u32 {
+        self.frames_out.load(Relaxed)
+    }
+
+    /// Whether anything was written in the place of the socket's task since this was last asked.
+    pub(crate) fn take_spoke(&self) -> bool {
+        self.spoke.load(Relaxed) && self.spoke.swap(false, Relaxed)
     }
 
     /// The connection is gone: nothing is kept, nothing is taken any more.
@@ -446,14 +523,8 @@ impl Queue {
 
     fn drop_frames(&self, state: &mut State, which: impl Fn(&SharedFrame) -> bool) {
         let mut dropped = Written::default();
-        state.frames.retain(|frame| {
-            let goes = which(frame);
-            if goes {
-                dropped.add(frame);
-            }
-            !goes
-        });
-        state.frames.shrink_to_fit();
+        let stays = |frame: &SharedFrame| !which(frame);
+        state.frames.retain(stays, |frame| dropped.add(frame));
         self.settle(state, dropped);
     }
 
@@ -487,13 +558,13 @@ impl State {
         self.answers.is_empty() && self.answers_in_hand == 0
     }
 
-    fn hand_over(&mut self, in_hand: &mut VecDeque<SharedFrame>) {
+    fn hand_over(&mut self, in_hand: &mut Backlog) {
         if !self.answers.is_empty() {
             self.answers_in_hand += self.answers.len();
             in_hand.extend(std::mem::take(&mut self.answers));
         }
         if self.live {
-            take_all(&mut self.frames, in_hand);
+            in_hand.take_over(&mut self.frames);
         }
     }
 
@@ -503,6 +574,13 @@ impl State {
         if let Some(waiting) = self.answers_waker.take() {
             waiting.wake();
         }
+    }
+
+    /// Whether what waits may be written by others than the socket's task: that sleeps with nothing in hand, and has
+    /// nothing else to do.
+    fn is_writable(&self) -> bool {
+        let is_at_rest = self.asleep && self.wants_frames && self.closing.is_none();
+        is_at_rest && self.live && self.line.is_some() && !self.frames.is_empty()
     }
 
     /// What the hub pushed is written by a task that is connected and whose peer takes bytes.
@@ -518,15 +596,5 @@ impl State {
         {
             waker.wake_by_ref();
         }
-    }
-}
-
-/// Moves everything: mostly the whole queue changes hands as it is, and the emptied one comes back by the same way, so
-/// that a frame now and then costs no allocation.
-fn take_all(from: &mut VecDeque<SharedFrame>, to: &mut VecDeque<SharedFrame>) {
-    if to.is_empty() {
-        std::mem::swap(from, to);
-    } else {
-        to.extend(std::mem::take(from));
     }
 }

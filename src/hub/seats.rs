@@ -9,6 +9,7 @@ use super::{
     Close, SharedFrame,
     delivery::{Seat, Telling},
     follow::{Report, Reports},
+    round::Round,
     unread::{Tally, Unread},
 };
 use crate::chat::{ConnectionId, What};
@@ -126,9 +127,9 @@ impl Seats {
         self.empty_since.is_some_and(|since| since <= before)
     }
 
-    /// Puts events into every seat's queue, all of them at once: so each connection is locked, counted and woken once
-    /// a burst. Seats that an event ends, and those whose connection is ending, are given up.
-    pub(super) fn tell(&mut self, burst: &mut [Telling]) {
+    /// Puts events into every seat's queue, all of them at once: so each connection is locked, counted and written to
+    /// once a burst. Seats that an event ends, and those whose connection is ending, are given up.
+    pub(super) fn tell(&mut self, burst: &mut [Telling], round: &mut Round) {
         if burst.is_empty() || self.sittings.is_empty() {
             return;
         }
@@ -136,7 +137,7 @@ impl Seats {
         self.sittings.retain(|_, sitting| {
             let end = sitting.hear(burst, &mut frames);
             let seat = &sitting.seat;
-            let stays = frames.is_empty() || seat.queue.push_all(&mut frames);
+            let stays = frames.is_empty() || seat.queue.push_in_round(&mut frames, round);
             if let Some((chat, close)) = end {
                 seat.give_up(chat, close);
             }

@@ -2,16 +2,17 @@
 
 use std::{
     io,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -45,6 +46,72 @@ impl Stream {
             // Fails only where the peer has reset the connection already.
             let _ = tcp.set_zero_linger();
         }
+    }
+
+    /// Writes what the peer takes at once; `WouldBlock` where that is nothing.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.socket {
+            Socket::Tcp(tcp) => tcp.try_write(bytes),
+            Socket::Unix(unix) => unix.try_write(bytes),
+        }
+    }
+
+    /// `AsyncWrite`'s for a stream that is shared. One task waits at a time.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match &self.socket {
+                Socket::Tcp(tcp) => tcp.poll_write_ready(cx),
+                Socket::Unix(unix) => unix.poll_write_ready(cx),
+            })?;
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// `AsyncRead`'s for a stream that is shared. One task waits at a time.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(match &self.socket {
+                Socket::Tcp(tcp) => tcp.poll_read_ready(cx),
+                Socket::Unix(unix) => unix.poll_read_ready(cx),
+            })?;
+            let room = buf.remaining();
+            let mut bytes = 0;
+            // Where less came than fits there is no more: said so, the runtime asks the system again only once it has
+            // told of more (what tokio's own `poll_read` does, which needs the stream for itself).
+            let mut read = |socket: BorrowedFd<'_>| {
+                bytes = rustix::io::read(socket, buf.initialize_unfilled())?;
+                let has_more = bytes == 0 || bytes == room;
+                has_more
+                    .then_some(())
+                    .ok_or(io::ErrorKind::WouldBlock.into())
+            };
+            let outcome = match &self.socket {
+                Socket::Tcp(tcp) => tcp.try_io(Interest::READABLE, || read(tcp.as_fd())),
+                Socket::Unix(unix) => unix.try_io(Interest::READABLE, || read(unix.as_fd())),
+            };
+            match outcome {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                Err(_) if bytes == 0 => {}
+                _ => {
+                    buf.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub fn end_writing(&self) -> io::Result<()> {
+        let socket = match &self.socket {
+            Socket::Tcp(tcp) => tcp.as_fd(),
+            Socket::Unix(unix) => unix.as_fd(),
+        };
+        Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?)
     }
 }
 

@@ -84,6 +84,9 @@ impl Pulse {
             time => Some(now.saturating_sub(time)),
         };
         let is_over = |time: &AtomicU32, max: u32| since(time).is_some_and(|passed| passed > max);
+        if queue.take_spoke() {
+            self.spoke.store(now, Relaxed);
+        }
         if is_over(&self.blocked, BLOCKED_MAX) {
             return queue.reset();
         }

@@ -7,12 +7,14 @@
 use std::{
     cell::RefCell,
     future::Future,
+    io,
     mem::take,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tracing::info;
 use tungstenite::{Message, protocol::CloseFrame};
 
@@ -21,7 +23,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    hub::{Close, SharedFrame, Turn},
+    hub::{self, Close, SharedFrame, Turn},
     server::Stream,
 };
 
@@ -31,9 +33,15 @@ thread_local! {
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+impl hub::Line for Stream {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::try_write(self, bytes)
+    }
+}
+
 pub(super) struct Socket<C: Consumer> {
     /// None: gone.
-    stream: Option<Stream>,
+    stream: Option<Arc<Stream>>,
     /// The peer has ended its half of the stream.
     is_at_end: bool,
     inbound: Inbound,
@@ -79,6 +87,8 @@ impl<C: Consumer> Socket<C> {
     ) -> Self {
         let mut inbound = Inbound::default();
         inbound.feed(ahead);
+        let stream = Arc::new(stream);
+        registration.entry().queue.set_line(stream.clone());
         Self {
             stream: Some(stream),
             is_at_end: false,
@@ -121,7 +131,7 @@ impl<C: Consumer> Future for Socket<C> {
 impl<C: Consumer> Socket<C> {
     /// Reads what came, also while the consumer works: so a peer that is gone is noticed.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(stream) = self.stream.as_mut() else {
+        let Some(stream) = &self.stream else {
             return false;
         };
         if self.is_at_end || !self.inbound.has_room() {
@@ -133,7 +143,7 @@ impl<C: Consumer> Socket<C> {
         );
         let read = READ.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let outcome = Pin::new(stream).poll_read(cx, &mut buffer);
+            let outcome = stream.poll_read(cx, &mut buffer);
             if !is_void {
                 self.inbound.feed(buffer.filled());
             }
@@ -287,7 +297,7 @@ impl<C: Consumer> Socket<C> {
     /// Writes all that waits, and last, where it is to end, the close frame.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Some(stream) = self.stream.as_mut() {
+        while let Some(stream) = &self.stream {
             let (entry, now) = (self.registration.entry(), self.registration.now());
             let Ok(is_flushed) = self.outbound.flush(stream, &entry.pulse, now, cx) else {
                 self.gone();
@@ -298,7 +308,7 @@ impl<C: Consumer> Socket<C> {
                 self.line = Line::Parted(awaits);
                 if awaits == Awaits::ItsEnd {
                     // Whether this succeeds, the wait for the peer's end will show.
-                    let _ = Pin::new(&mut *stream).poll_shutdown(cx);
+                    let _ = stream.end_writing();
                 }
                 moved = true;
             }
@@ -324,7 +334,7 @@ impl<C: Consumer> Socket<C> {
         let mut moved = turn.answered && !was_answered;
         let in_hand = &mut self.outbound.in_hand;
         if turn.ping && matches!(self.line, Line::Open) {
-            in_hand.push_back(SharedFrame::ping());
+            in_hand.push(SharedFrame::ping());
         }
         let Some(close) = turn.close else {
             return moved;
@@ -349,7 +359,7 @@ impl<C: Consumer> Socket<C> {
                 return moved;
             }
         };
-        self.outbound.in_hand.push_back(last);
+        self.outbound.in_hand.push(last);
         self.line = Line::Parting(awaits);
         moved
     }
@@ -370,7 +380,11 @@ impl<C: Consumer> Socket<C> {
         let (id, close) = (entry.id.0, self.ending.unwrap_or(close::LOST));
         let (code, reason) = (close.code, close.reason);
         let seconds = entry.started.elapsed().as_secs_f32();
-        let (frames_in, frames_out) = (self.frames_in, self.outbound.frames_out);
+        let frames_in = self.frames_in;
+        let frames_out = self
+            .outbound
+            .frames_out
+            .wrapping_add(entry.queue.frames_out());
         info!(
             connection = id,
             code,

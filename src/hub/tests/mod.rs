@@ -6,4 +6,5 @@ mod follow;
 mod nodes;
 mod presence;
 mod reader;
+mod round;
 mod testing;

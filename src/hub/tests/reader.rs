@@ -1,7 +1,6 @@
 //! A connection without a socket, and events in a form that can be read back.
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     mem::take,
     sync::Arc,
@@ -14,8 +13,8 @@ use entity::{ChatId, ChatKind, ContentType, MessageId, Role, Seq, UserId};
 use crate::{
     chat::{ChatEvent, ChatHead, ConnectionId, Message, Profile, What},
     hub::{
-        Audience, Close, Ends, Queue, QueueLimits, QueueTotal, Seat, SharedFrame, Voice, Written,
-        typing::ENDS_AFTER,
+        Audience, Backlog, Close, Ends, Queue, QueueLimits, QueueTotal, Seat, SharedFrame, Voice,
+        Written, typing::ENDS_AFTER,
     },
 };
 
@@ -58,7 +57,7 @@ impl Reader {
 
     /// What has come since it was asked last.
     pub(super) fn heard(&mut self) -> Vec<String> {
-        let mut in_hand = VecDeque::new();
+        let mut in_hand = Backlog::default();
         let written = take(&mut self.written);
         self.seat
             .queue
@@ -69,7 +68,7 @@ impl Reader {
     /// What comes next: waits for it. Nothing comes any more where the connection has ended.
     pub(super) async fn hears(&mut self) -> Result<Vec<String>, Close> {
         let in_hand = poll_fn(|cx| {
-            let mut in_hand = VecDeque::new();
+            let mut in_hand = Backlog::default();
             let written = take(&mut self.written);
             let turn = self
                 .seat
@@ -84,7 +83,7 @@ impl Reader {
         in_hand.await.map(|in_hand| self.read(in_hand))
     }
 
-    fn read(&mut self, in_hand: VecDeque<SharedFrame>) -> Vec<String> {
+    fn read(&mut self, in_hand: Backlog) -> Vec<String> {
         let read = |frame: SharedFrame| {
             self.written.add(&frame);
             String::from_utf8(frame.payload().to_vec()).unwrap()
