@@ -8,6 +8,7 @@ mod kind;
 pub mod block;
 pub mod change;
 pub mod chat;
+pub mod imported;
 pub mod member;
 pub mod message;
 pub mod reaction;

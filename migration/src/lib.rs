@@ -6,6 +6,7 @@ pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 mod m20261121_000001_first;
 mod m20261121_000002_client_ids;
 mod m20261121_000003_recovery;
+mod m20261121_000005_imported;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_first::Migration),
             Box::new(m20261121_000002_client_ids::Migration),
             Box::new(m20261121_000003_recovery::Migration),
+            Box::new(m20261121_000005_imported::Migration),
         ]
     }
 }

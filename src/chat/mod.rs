@@ -51,6 +51,7 @@ pub use limits::Limits;
 pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
 pub use names::RoomName;
+pub(crate) use names::folded as folded_name;
 pub use opaque::{OpaqueKeys, OpaqueKind, OpaqueSession};
 pub use reading::{Mark, ReadPosition, Reading};
 pub use recovery::{AskRecovery, KnownData, Recovery};

@@ -5,6 +5,7 @@
 
 mod backup;
 pub mod documents;
+mod import;
 mod load;
 mod migrate;
 mod serve;
@@ -55,6 +56,8 @@ pub enum Command {
     User(user::User),
     /// Copy everything that is kept, while serving; the copy is a data directory to start on
     Backup(backup::Backup),
+    /// Copy the users and chats of another project's database
+    Import(Box<import::Import>),
     /// Print the OpenAPI document: REST
     Openapi,
     /// Print the AsyncAPI document: every frame of the WebSocket protocols
@@ -81,6 +84,7 @@ pub fn read() -> Result<Command, ExitCode> {
         Err(error) => return Err(refuse(&format!(".env: {error}"))),
     }
     let command = CommandLine::command()
+        .mut_subcommand("import", flags_anywhere)
         .mut_subcommand("migrate", flags_anywhere)
         .mut_subcommand("user", flags_anywhere);
     let given = environment::attach(command)
@@ -122,6 +126,7 @@ pub async fn run(command: Command) -> Outcome {
         Command::Migrate(migrate) => migrate.run().await,
         Command::User(user) => user.run().await,
         Command::Backup(backup) => backup.run().await,
+        Command::Import(import) => import.run().await,
         Command::Openapi => documents::openapi(),
         Command::Asyncapi => documents::asyncapi(),
         Command::Load(load) => tokio::task::spawn_blocking(|| load.run()).await?,

@@ -10,7 +10,9 @@ mod chats;
 mod edits;
 mod error;
 mod follow;
+mod foreign;
 mod history;
+mod import;
 mod members;
 mod pages;
 mod recovery;
@@ -18,6 +20,7 @@ mod sessions;
 mod sql;
 mod support;
 mod sweep;
+mod text_values;
 mod uploads;
 mod users;
 
@@ -32,10 +35,13 @@ pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use error::StoreError;
+pub use foreign::{Columns, Foreign, TextRow};
+pub use import::{AccountKeys, ChatKeys, ImportedChat, ImportedMessage};
 pub use members::Cleared;
 pub use pages::{PageAsked, PageRow, Place};
 pub use sessions::{Beside, Rotation, SignInRow, SignedInRow};
 pub use sql::database_time;
+pub use text_values::{boolean, moment};
 pub use uploads::Uploads;
 
 /// The result of asking the database.

@@ -16,6 +16,7 @@ mod every_dialect;
 mod history;
 mod house;
 mod http_server;
+mod import;
 mod jwt_vectors;
 mod lease;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use entity::{change, chat, message, user};
+use entity::{change, chat, member, message, user};
 use sea_orm::{ActiveModelTrait, Database, DatabaseConnection, EntityTrait, Set};
 
 /// Opens the database file of a server, running or not.
@@ -55,6 +55,23 @@ pub(crate) async fn messages(database: &DatabaseConnection, chat: i64) -> Vec<me
         .collect();
     of_chat.sort_by_key(|row| row.seq.0);
     of_chat
+}
+
+/// All rows that may come from elsewhere, as text.
+pub(crate) async fn everything(database: &DatabaseConnection) -> Vec<String> {
+    let mut rows = Vec::new();
+    macro_rules! of {
+        ($table:ident) => {
+            let all = $table::Entity::find().all(database).await;
+            rows.extend(all.expect("the rows").iter().map(|row| format!("{row:?}")));
+        };
+    }
+    of!(user);
+    of!(chat);
+    of!(member);
+    of!(message);
+    rows.sort();
+    rows
 }
 
 /// Somebody's account.

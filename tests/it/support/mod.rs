@@ -6,6 +6,7 @@
 //! they hear, and a server that stops is looked around: so every story tests that too.
 
 pub(crate) mod binary;
+pub(crate) mod django;
 pub(crate) mod http;
 pub(crate) mod look_around;
 pub(crate) mod person;

@@ -42,6 +42,12 @@ impl Server {
         Self::start_in(dir, settings, Parts::default())
     }
 
+    /// On a directory whose `data` something has been put into.
+    pub(crate) async fn start_on(dir: TempDir) -> Self {
+        let settings = settings(dir.path());
+        Self::start_in(Arc::new(dir), settings, Parts::default())
+    }
+
     /// Two servers of one database, which hear each other by this layer, without limits.
     pub(crate) async fn two_nodes(layer: Arc<dyn ChannelLayer>) -> [Self; 2] {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));

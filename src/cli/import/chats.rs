@@ -1,0 +1,390 @@
+//! Chats and who belongs to them. Whole numbers are kept as chats' numbers where they are free, since clients know
+//! chats by them.
+
+use std::collections::HashMap;
+
+use entity::{ChatId, ChatKind, Role, Seq, Time, UserId, chat, member};
+use futures_util::TryStreamExt;
+
+use super::{
+    Failure, Work,
+    mapping::{ChatsTable, MembersTable, Reader},
+    report::Counts,
+    users::People,
+};
+use crate::{
+    chat::RoomName,
+    store::{ChatKeys, ImportedChat, TextRow, boolean, database_time, moment},
+};
+
+/// Characters of a chat's name.
+const NAME_CHARS: usize = 100;
+/// Chats of one transaction.
+const CHATS_AT_ONCE: usize = 200;
+
+/// A chat that messages may be written to.
+pub(super) struct Target {
+    /// None in a dry run, where it isn't there yet.
+    pub(super) id: Option<ChatId>,
+    pub(super) is_new: bool,
+    /// Until when members have read who haven't read everything.
+    pub(super) read_until: HashMap<UserId, Time>,
+}
+
+struct SourceMember {
+    user: UserId,
+    role: Option<Role>,
+    joined_at: Option<Time>,
+    read_at: Option<Time>,
+}
+
+/// The chats of a table, by their keys there.
+pub(super) type Targets = HashMap<String, Target>;
+
+pub(super) async fn import(
+    work: &mut Work,
+    table: &ChatsTable,
+    people: &People,
+) -> Result<Targets, Failure> {
+    let mut members = match &table.members {
+        Some(members) => read_members(work, members, people).await?,
+        None => HashMap::new(),
+    };
+    let tells_reading = table
+        .members
+        .as_ref()
+        .is_some_and(|it| it.read_at.is_some());
+    let (known, mut keys) = match work.is_ready {
+        true => (
+            work.to.imported_chats(&table.table).await?,
+            work.to.chat_keys().await?,
+        ),
+        false => (HashMap::new(), ChatKeys::default()),
+    };
+    let mut reader = Reader::of(&table.table);
+    let id = reader.column(&table.id);
+    let kind = reader.field(&table.kind);
+    let name = reader.optional(&table.name);
+    let created_by = reader.optional(&table.created_by);
+    let created_at = reader.optional(&table.created_at);
+    let is_private = reader.optional(&table.is_private);
+
+    let bar = work.bar(&table.table).await?;
+    let (mut counts, mut targets) = (Counts::default(), Targets::new());
+    let (mut kept, mut renumbered) = (Vec::new(), Vec::new());
+    let from = work.from.clone();
+    let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.id]).await?);
+    while let Some(row) = rows.try_next().await? {
+        counts.read += 1;
+        bar.inc(1);
+        let key = row[id].clone().unwrap_or_default();
+        let of_chat = members.remove(&key).unwrap_or_default();
+        let read_until = of_chat
+            .iter()
+            .filter(|_| tells_reading)
+            .map(|member| (member.user, member.read_at.unwrap_or(Time::UNIX_EPOCH)))
+            .collect();
+        let here = known.get(&key).copied();
+        let target = Target {
+            id: here,
+            is_new: here.is_none(),
+            read_until,
+        };
+        targets.insert(key.clone(), target);
+        if here.is_some() {
+            counts.known += 1;
+            continue;
+        }
+        counts.new += 1;
+        let source = SourceChat {
+            kind: kind_of(kind.of(&row), &key, &table.table)?,
+            name: name.of(&row).unwrap_or_default().to_owned(),
+            created_by: created_by.of(&row).and_then(|key| people.find(key)),
+            created_at: created_at
+                .of(&row)
+                .and_then(moment)
+                .unwrap_or_else(database_time),
+            is_private: is_private.of(&row).and_then(boolean).unwrap_or(false),
+            members: of_chat,
+            key,
+        };
+        let chat = source.becomes(work, people, &mut keys)?;
+        match chat.keeps_id {
+            true => kept.push(chat),
+            false => renumbered.push(chat),
+        }
+    }
+    bar.finish_and_clear();
+    // First those that keep their number: the database might give it to another.
+    for chats in [kept, renumbered] {
+        write(work, table, chats, &mut targets).await?;
+    }
+    work.report.table("chats", &table.table, counts);
+    Ok(targets)
+}
+
+async fn write(
+    work: &mut Work,
+    table: &ChatsTable,
+    mut chats: Vec<ImportedChat>,
+    targets: &mut Targets,
+) -> Result<(), Failure> {
+    if !work.writes {
+        return Ok(());
+    }
+    while !chats.is_empty() {
+        let some: Vec<_> = chats.drain(..chats.len().min(CHATS_AT_ONCE)).collect();
+        let keys: Vec<String> = some.iter().map(|chat| chat.key.clone()).collect();
+        let ids = work.to.import_chats(&table.table, some).await?;
+        for (key, id) in keys.into_iter().zip(ids) {
+            if let Some(target) = targets.get_mut(&key) {
+                target.id = Some(id);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_members(
+    work: &mut Work,
+    table: &MembersTable,
+    people: &People,
+) -> Result<HashMap<String, Vec<SourceMember>>, Failure> {
+    let mut reader = Reader::of(&table.table);
+    let chat = reader.column(&table.chat);
+    let user = reader.field(&table.user);
+    let role = reader.optional(&table.role);
+    let joined_at = reader.optional(&table.joined_at);
+    let read_at = reader.optional(&table.read_at);
+    let bar = work.bar(&table.table).await?;
+    let mut members: HashMap<String, Vec<SourceMember>> = HashMap::new();
+    let mut counts = Counts::default();
+    let from = work.from.clone();
+    let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.chat]).await?);
+    while let Some(row) = rows.try_next().await? {
+        counts.read += 1;
+        bar.inc(1);
+        let key = row[chat].clone().unwrap_or_default();
+        let Some(user) = user.of(&row).and_then(|key| people.find(key)) else {
+            let remark = "members are no users, and are left out";
+            work.report.remark(remark, format!("of chat {key}"));
+            continue;
+        };
+        let of_chat = members.entry(key).or_default();
+        if of_chat.iter().any(|member| member.user == user) {
+            continue;
+        }
+        counts.new += 1;
+        of_chat.push(SourceMember {
+            user,
+            role: role.of(&row).map(role_of).transpose()?,
+            joined_at: time(&joined_at, &row),
+            read_at: time(&read_at, &row),
+        });
+    }
+    bar.finish_and_clear();
+    work.report.table("members", &table.table, counts);
+    Ok(members)
+}
+
+fn time(place: &super::mapping::Place, row: &TextRow) -> Option<Time> {
+    place.of(row).and_then(moment)
+}
+
+fn kind_of(word: Option<&str>, key: &str, table: &str) -> Result<ChatKind, Failure> {
+    match word {
+        Some("personal") => Ok(ChatKind::Personal),
+        Some("group") => Ok(ChatKind::Group),
+        Some("room") => Ok(ChatKind::Room),
+        other => {
+            let found = other.unwrap_or("null");
+            let problem = format!(
+                "{table}: the kind {found:?} of chat {key} is none of personal, group and room: say in `words` \
+                 which one it means"
+            );
+            Err(problem.into())
+        }
+    }
+}
+
+fn role_of(word: &str) -> Result<Role, Failure> {
+    match word {
+        "owner" => Ok(Role::Owner),
+        "admin" => Ok(Role::Admin),
+        "member" => Ok(Role::Member),
+        "banned" => Ok(Role::Banned),
+        other => {
+            let problem = format!(
+                "the role {other:?} is none of owner, admin, member and banned: say in `words` which one it means"
+            );
+            Err(problem.into())
+        }
+    }
+}
+
+struct SourceChat {
+    key: String,
+    kind: ChatKind,
+    name: String,
+    created_by: Option<UserId>,
+    created_at: Time,
+    is_private: bool,
+    members: Vec<SourceMember>,
+}
+
+impl SourceChat {
+    /// The rows that it becomes here.
+    fn becomes(
+        mut self,
+        work: &mut Work,
+        people: &People,
+        keys: &mut ChatKeys,
+    ) -> Result<ImportedChat, Failure> {
+        let pair_key = self.pair(work, keys);
+        if self.kind == ChatKind::Group {
+            self.has_owner();
+        }
+        let first = self.members.first().map(|member| member.user);
+        let created_by = self.created_by.or(first).or(people.first);
+        let created_by = created_by.ok_or("there are chats, but no users")?;
+        let (room_name, room_key) = match self.kind {
+            ChatKind::Room => {
+                let (name, key) = self.room(work, keys);
+                (Some(name), key)
+            }
+            _ => (None, None),
+        };
+        let name = match self.kind {
+            ChatKind::Group => Some(self.group_name(people)),
+            ChatKind::Room => room_name.clone(),
+            ChatKind::Personal | ChatKind::Support => None,
+        };
+        let number = self.key.parse().ok().filter(|number: &i64| *number > 0);
+        let kept = number.map(ChatId).filter(|id| keys.ids.insert(*id));
+        if number.is_some() && kept.is_none() {
+            let remark = "chats have another number here, since theirs is taken";
+            work.report.remark(remark, self.key.clone());
+        }
+        let row = chat::Model {
+            id: kept.unwrap_or(ChatId(0)),
+            kind: self.kind,
+            name,
+            room_name,
+            room_key,
+            pair_key,
+            support_user_id: None,
+            created_by,
+            created_at: self.created_at,
+            last_seq: Seq(0),
+            message_count: 0,
+            last_message_at: None,
+            is_private: self.is_private,
+            is_deleted: false,
+            support_read_seq: Seq(0),
+            waiting_seq: None,
+            waiting_since: None,
+        };
+        let members = self.members.iter().map(|member| member::Model {
+            chat_id: row.id,
+            user_id: member.user,
+            role: member.role.unwrap_or(Role::Member),
+            joined_at: member.joined_at.unwrap_or(self.created_at),
+            last_read_seq: Seq(0),
+            cleared_seq: Seq(0),
+            cleared_count: 0,
+        });
+        Ok(ImportedChat {
+            members: members.collect(),
+            key: self.key,
+            keeps_id: kept.is_some(),
+            row,
+        })
+    }
+
+    /// The key of a personal chat. One that isn't of exactly two, or of two who have one already, becomes a group.
+    fn pair(&mut self, work: &mut Work, keys: &mut ChatKeys) -> Option<String> {
+        if self.kind != ChatKind::Personal {
+            return None;
+        }
+        if let [one, other] = &self.members[..] {
+            let (low, high) = (one.user.min(other.user), one.user.max(other.user));
+            let key = format!("{low}:{high}");
+            if keys.pairs.insert(key.clone()) {
+                for member in &mut self.members {
+                    member.role = Some(Role::Member);
+                }
+                return Some(key);
+            }
+        }
+        let remark =
+            "personal chats aren't of exactly two, or the only one of their two, and become groups";
+        work.report.remark(remark, self.key.clone());
+        self.kind = ChatKind::Group;
+        None
+    }
+
+    /// Whoever made a group owns it, else its first admin, else its first member.
+    fn has_owner(&mut self) {
+        let owner = Some(Role::Owner);
+        if self.members.iter().any(|member| member.role == owner) {
+            return;
+        }
+        let (maker, admin) = (self.created_by, Some(Role::Admin));
+        let place = |fits: &dyn Fn(&SourceMember) -> bool| self.members.iter().position(fits);
+        let place = place(&|member| Some(member.user) == maker)
+            .or_else(|| place(&|member| member.role == admin))
+            .or_else(|| place(&|member| member.role != Some(Role::Banned)));
+        if let Some(place) = place {
+            self.members[place].role = owner;
+        }
+    }
+
+    fn room(&self, work: &mut Work, keys: &mut ChatKeys) -> (String, Option<String>) {
+        let name = cut(&self.name).unwrap_or_else(|| cut_to(&self.key));
+        let key = RoomName::parse(Some(&name))
+            .map(|room| room.key().to_owned())
+            .ok();
+        let key = key.filter(|key| keys.rooms.insert(key.clone()));
+        if key.is_none() {
+            let remark = "rooms are kept, but can't be entered by their name, which isn't the only one or can't stand \
+                          in an address";
+            work.report.remark(remark, name.clone());
+        }
+        (name, key)
+    }
+
+    fn group_name(&self, people: &People) -> String {
+        let of_members = || {
+            let names: Vec<&str> = self
+                .members
+                .iter()
+                .map(|member| people.name(member.user))
+                .collect();
+            cut(&names.join(", "))
+        };
+        cut(&self.name)
+            .or_else(of_members)
+            .unwrap_or_else(|| cut_to(&self.key))
+    }
+}
+
+/// A name as it may be here. None if nothing is left of it.
+fn cut(name: &str) -> Option<String> {
+    let plain: String = name
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    let name = cut_to(plain.trim());
+    (!name.is_empty()).then_some(name)
+}
+
+fn cut_to(name: &str) -> String {
+    let cut: String = name.chars().take(NAME_CHARS).collect();
+    cut.trim_end().to_owned()
+}

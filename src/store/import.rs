@@ -1,0 +1,341 @@
+//! Rows that come from another service: written as they were there, with numbers of ours.
+//!
+//! Relies on: whoever imports is alone with these chats. A batch is one transaction, so that what was interrupted goes
+//! on after its last batch.
+
+use std::collections::{HashMap, HashSet};
+
+use entity::{
+    ChatId, ContentType, MessageId, Role, Seq, Time, UserId, chat, imported, member, message, user,
+};
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter,
+    QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+
+use super::{Store, Stored};
+
+/// Rows of one statement.
+const ROWS_AT_ONCE: usize = 500;
+
+/// What an account is known by, here already.
+#[derive(Clone, Debug)]
+pub struct AccountKeys {
+    /// Its number.
+    pub id: UserId,
+    /// Exact.
+    pub username: String,
+    /// Folded.
+    pub username_key: Option<String>,
+    /// Folded.
+    pub email_key: Option<String>,
+}
+
+/// What chats are known by, here already.
+#[derive(Clone, Debug, Default)]
+pub struct ChatKeys {
+    /// All numbers.
+    pub ids: HashSet<ChatId>,
+    /// Of personal chats.
+    pub pairs: HashSet<String>,
+    /// Of rooms.
+    pub rooms: HashSet<String>,
+}
+
+/// A chat to be written, with its members.
+#[derive(Clone, Debug)]
+pub struct ImportedChat {
+    /// Its key where it comes from.
+    pub key: String,
+    /// The chat; its number is taken where `keeps_id` says so.
+    pub row: chat::Model,
+    /// Whether the row's number is free.
+    pub keeps_id: bool,
+    /// Members, but for their chat.
+    pub members: Vec<member::Model>,
+}
+
+/// A message to be written after those that are there.
+#[derive(Clone, Debug)]
+pub struct ImportedMessage {
+    /// Tells it from others, also in the next import.
+    pub client_id: String,
+    /// Whose.
+    pub sender: UserId,
+    /// Empty where it was deleted.
+    pub text: String,
+    /// What the text is.
+    pub content_type: ContentType,
+    /// When.
+    pub timestamp: Time,
+    /// When it was changed.
+    pub edited_at: Option<Time>,
+    /// It was deleted.
+    pub is_deleted: bool,
+}
+
+impl Store {
+    /// What all accounts are known by.
+    pub async fn account_keys(&self) -> Stored<Vec<AccountKeys>> {
+        let rows: Vec<(UserId, String, Option<String>, Option<String>)> = user::Entity::find()
+            .select_only()
+            .columns([
+                user::Column::Id,
+                user::Column::Username,
+                user::Column::UsernameKey,
+                user::Column::EmailKey,
+            ])
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        let keys = rows
+            .into_iter()
+            .map(|(id, username, username_key, email_key)| AccountKeys {
+                id,
+                username,
+                username_key,
+                email_key,
+            });
+        Ok(keys.collect())
+    }
+
+    /// Writes accounts with their numbers.
+    pub async fn import_accounts(&self, rows: Vec<user::Model>) -> Stored<()> {
+        let transaction = self.begin().await?;
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            let some = some.iter().cloned();
+            let some = some.map(|row| row.into_active_model().reset_all());
+            user::Entity::insert_many(some)
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// What all chats are known by.
+    pub async fn chat_keys(&self) -> Stored<ChatKeys> {
+        let rows: Vec<(ChatId, Option<String>, Option<String>)> = chat::Entity::find()
+            .select_only()
+            .columns([
+                chat::Column::Id,
+                chat::Column::PairKey,
+                chat::Column::RoomKey,
+            ])
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        let mut keys = ChatKeys::default();
+        for (id, pair, room) in rows {
+            keys.ids.insert(id);
+            keys.pairs.extend(pair);
+            keys.rooms.extend(room);
+        }
+        Ok(keys)
+    }
+
+    /// The chats that came from a source already, by their keys there.
+    pub async fn imported_chats(&self, source: &str) -> Stored<HashMap<String, ChatId>> {
+        let rows = imported::Entity::find()
+            .filter(imported::Column::Source.eq(source))
+            .all(self.read())
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.key, row.chat_id)).collect())
+    }
+
+    /// Writes chats with their members. Their numbers here, in the same order.
+    pub async fn import_chats(
+        &self,
+        source: &str,
+        chats: Vec<ImportedChat>,
+    ) -> Stored<Vec<ChatId>> {
+        let transaction = self.begin().await?;
+        let mut ids = Vec::with_capacity(chats.len());
+        for chat in chats {
+            let kept = match chat.keeps_id {
+                true => Set(chat.row.id),
+                false => NotSet,
+            };
+            let row = chat::ActiveModel {
+                id: kept,
+                ..chat.row.into_active_model().reset_all()
+            };
+            let id = row.insert(&transaction).await?.id;
+            let members = chat.members.into_iter().map(|member| {
+                let member = member::Model {
+                    chat_id: id,
+                    ..member
+                };
+                member.into_active_model().reset_all()
+            });
+            let members: Vec<_> = members.collect();
+            for some in members.chunks(ROWS_AT_ONCE) {
+                member::Entity::insert_many(some.to_vec())
+                    .exec_without_returning(&transaction)
+                    .await?;
+            }
+            let known = imported::Model {
+                source: source.to_owned(),
+                key: chat.key,
+                chat_id: id,
+            };
+            known.into_active_model().insert(&transaction).await?;
+            ids.push(id);
+        }
+        transaction.commit().await?;
+        Ok(ids)
+    }
+
+    /// The client ids of a chat's messages, with the messages' numbers.
+    pub async fn client_ids(&self, chat: ChatId) -> Stored<HashMap<String, MessageId>> {
+        let rows: Vec<(Option<String>, MessageId)> = message::Entity::find()
+            .select_only()
+            .columns([message::Column::ClientId, message::Column::Id])
+            .filter(message::Column::ChatId.eq(chat))
+            .filter(message::Column::ClientId.is_not_null())
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        let known = rows
+            .into_iter()
+            .filter_map(|(client_id, id)| Some((client_id?, id)));
+        Ok(known.collect())
+    }
+
+    /// Writes messages after those of the chat that are there, in this order: each takes the next number, and no
+    /// moment goes back. Members have read them; those in `read_until` only what is not younger than their moment.
+    /// Senders are made members where `joins` says so. The chat's last number then.
+    pub async fn import_messages(
+        &self,
+        chat: ChatId,
+        messages: Vec<ImportedMessage>,
+        read_until: &HashMap<UserId, Time>,
+        joins: bool,
+    ) -> Stored<Option<Seq>> {
+        let transaction = self.begin().await?;
+        let query = chat::Entity::find_by_id(chat);
+        let query = match transaction.get_database_backend() {
+            // The transaction has its lock from the beginning, and SQLite has no other.
+            DbBackend::Sqlite => query,
+            _ => query.lock_exclusive(),
+        };
+        let Some(row) = query.one(&transaction).await? else {
+            return Ok(None);
+        };
+        let mut seq = row.last_seq.0;
+        let mut last_at = row.last_message_at;
+        let (mut rows, mut read) = (Vec::with_capacity(messages.len()), HashMap::new());
+        let mut senders = HashSet::new();
+        let count = messages.len() as i64;
+        for message in messages {
+            seq += 1;
+            let timestamp = last_at.map_or(message.timestamp, |last| {
+                std::cmp::max(last, message.timestamp)
+            });
+            last_at = Some(timestamp);
+            senders.insert(message.sender);
+            for (reader, until) in read_until {
+                if timestamp <= *until {
+                    read.insert(*reader, Seq(seq));
+                }
+            }
+            rows.push(message::ActiveModel {
+                id: NotSet,
+                chat_id: Set(chat),
+                seq: Set(Seq(seq)),
+                sender_id: Set(message.sender),
+                text: Set(message.text),
+                content_type: Set(message.content_type),
+                client_id: Set(Some(message.client_id)),
+                reply_to: Set(None),
+                timestamp: Set(timestamp),
+                edited_at: Set(message.edited_at),
+                is_deleted: Set(message.is_deleted),
+            });
+        }
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            message::Entity::insert_many(some.to_vec())
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        chat::Entity::update_many()
+            .col_expr(chat::Column::LastSeq, Expr::value(Seq(seq)))
+            .col_expr(
+                chat::Column::MessageCount,
+                Expr::value(row.message_count + count),
+            )
+            .col_expr(chat::Column::LastMessageAt, Expr::value(last_at))
+            .filter(chat::Column::Id.eq(chat))
+            .exec(&transaction)
+            .await?;
+        if joins {
+            let joined_at = row.created_at;
+            let members = senders.into_iter().map(|user_id| {
+                let member = member::Model {
+                    chat_id: chat,
+                    user_id,
+                    role: Role::Member,
+                    joined_at,
+                    last_read_seq: Seq(0),
+                    cleared_seq: Seq(0),
+                    cleared_count: 0,
+                };
+                member.into_active_model().reset_all()
+            });
+            let key = [member::Column::ChatId, member::Column::UserId];
+            member::Entity::insert_many(members)
+                .on_conflict(OnConflict::columns(key).do_nothing_on(key).to_owned())
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        let reads = |seq: Seq| {
+            member::Entity::update_many()
+                .col_expr(member::Column::LastReadSeq, Expr::value(seq))
+                .filter(member::Column::ChatId.eq(chat))
+                .filter(member::Column::LastReadSeq.lt(seq))
+        };
+        reads(Seq(seq))
+            .filter(member::Column::UserId.is_not_in(read_until.keys().copied()))
+            .exec(&transaction)
+            .await?;
+        for (reader, until) in read {
+            reads(until)
+                .filter(member::Column::UserId.eq(reader))
+                .exec(&transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(Seq(seq)))
+    }
+
+    /// Writes down what messages answer.
+    pub async fn import_replies(&self, replies: Vec<(MessageId, MessageId)>) -> Stored<()> {
+        let transaction = self.begin().await?;
+        for (id, answers) in replies {
+            message::Entity::update_many()
+                .col_expr(message::Column::ReplyTo, Expr::value(answers))
+                .filter(message::Column::Id.eq(id))
+                .filter(message::Column::ReplyTo.is_null())
+                .exec(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Lets the next numbers that the database gives follow those that were written: PostgreSQL counts apart.
+    pub async fn count_on(&self) -> Stored<()> {
+        if self.write().get_database_backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        for table in ["user", "chat"] {
+            let sql = format!(
+                "SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), \
+                 GREATEST((SELECT coalesce(max(id), 0) FROM \"{table}\"), 1))"
+            );
+            self.write().execute_unprepared(&sql).await?;
+        }
+        Ok(())
+    }
+}
