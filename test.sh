@@ -47,6 +47,11 @@ cargo build --release --workspace --quiet
 step "the tour of README.md"
 tests/tour.sh target/release/tertulia
 
+step "beside a real Django"
+python3 -c 'import ensurepip' 2>/dev/null || install_missing no-such-command=python3-venv
+[ -d /usr/lib/postgresql ] || install_missing no-such-command=postgresql
+tests/python/run.sh target/release/tertulia
+
 if [ -x bench/run.sh ]; then
   step "the benchmarks, in short"
   bench/run.sh --quick

@@ -4,16 +4,19 @@ use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::D
 
 use migration::{Migrator, MigratorTrait};
 use poem::{Addr, Endpoint, Request, Response, Result, Route};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     auth::{
-        Algorithm, KeyError, PasswordCost, PasswordForm, PasswordHasher, Passwords, RecoveryCodes,
-        Secret, Tickets, TokenKeys, tokens::TokenSettings,
+        Algorithm, DjangoSessions, KeyError, PasswordCost, PasswordForm, PasswordHasher, Passwords,
+        RecoveryCodes, Secret, Tickets, TokenKeys, tokens::TokenSettings,
     },
-    chat::{self, Directory, Domain, Foundations, Means, OpaqueKeys, SessionRules, UserRules},
+    chat::{
+        self, BesideDjango, Directory, Domain, Foundations, LOOK_EVERY, Means, OpaqueKeys,
+        SessionRules, UserRules,
+    },
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     layer::{ChannelLayer, LayerError, MemoryLayer},
@@ -27,13 +30,18 @@ use crate::{
         self, ConnectionRule, JwtAlgorithm, LayerUrl, Registration, Settings, SocketLife,
         UserDirectory,
     },
-    store::{Commit, Store, StoreError, StoreOptions, Uploads},
+    store::{
+        AccountColumns, Commit, DjangoBlacklist, DjangoTables, Foreign, Store, StoreError,
+        StoreOptions, Uploads,
+    },
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
         dialect::{self, SupportRules, World},
     },
 };
 
+/// To the database of a Django project.
+const DJANGO_CONNECTIONS: u32 = 4;
 /// How long a query waits for a connection to the database.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -94,6 +102,7 @@ pub struct Service {
     serving: JoinHandle<()>,
     stop_registry: CancellationToken,
     registry_task: JoinHandle<()>,
+    django_task: Option<JoinHandle<()>>,
     _lock: Option<DataDirLock>,
 }
 
@@ -139,6 +148,10 @@ impl Service {
             settings.connections.connections_per_user,
         );
         let online = registry.clone();
+        let foreign = match &settings.django.django_database_url {
+            Some(url) => Foreign::open(url.reveal(), DJANGO_CONNECTIONS).await?,
+            None => Foreign::beside(&store),
+        };
         let foundations = Foundations {
             store: store.clone(),
             commit: parts.commit,
@@ -150,6 +163,8 @@ impl Service {
             avatar_bytes_max: settings.accounts.avatar_bytes,
             codes: RecoveryCodes::new(&Secret::new(secret.reveal())),
             mailer: mailer(&settings)?,
+            django: beside_django(&settings, secret.reveal(), &foreign),
+            blacklist: DjangoBlacklist::open(foreign.clone()).await?,
             online: Box::new(move |user| online.count_of(user) > 0),
             publish: hubs.clone(),
             lease,
@@ -176,6 +191,10 @@ impl Service {
         let serving = tokio::spawn(server.serve(front, stop_serving.clone()));
         let sweeping = (registry.clone(), stop_registry.clone());
         let registry_task = tokio::spawn(async move { sweeping.0.run(sweeping.1).await });
+        let following = (domain.clone(), registry.clone(), stop_registry.clone());
+        let django_task = (settings.django.users == settings::UsersOf::Django).then(|| {
+            tokio::spawn(async move { follow_django(following.0, following.1, following.2).await })
+        });
         Ok(Service {
             addresses,
             domain,
@@ -187,6 +206,7 @@ impl Service {
             serving,
             stop_registry,
             registry_task,
+            django_task,
             _lock: lock,
         })
     }
@@ -238,6 +258,11 @@ impl Service {
         if let Err(failed) = self.registry_task.await {
             warn!("the registry ended badly: {failed}");
         }
+        if let Some(task) = self.django_task
+            && let Err(failed) = task.await
+        {
+            warn!("the look at Django ended badly: {failed}");
+        }
         self.domain.stop().await;
         self.hub_tasks.stop().await;
         self.store.close().await;
@@ -255,6 +280,49 @@ async fn lease(settings: &Settings) -> std::result::Result<Arc<dyn Lease>, Addre
             Arc::new(RedisLease::open(address, &layer.layer_prefix).await)
         }
         Some(LayerUrl::Memory) | None => Arc::new(MemoryLease::default()),
+    })
+}
+
+/// Looks what Django has changed, until `stop`.
+async fn follow_django(domain: Arc<Domain>, registry: Arc<Registry>, stop: CancellationToken) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+        if let Err(error) = domain.look_at_django(&registry.users()).await {
+            warn!("Django's accounts can't be looked at: {error}");
+        }
+    }
+}
+
+/// The Django project that owns the accounts, where one does.
+fn beside_django(settings: &Settings, secret: &str, foreign: &Foreign) -> Option<BesideDjango> {
+    let django = &settings.django;
+    if django.users == settings::UsersOf::Own {
+        return None;
+    }
+    let secret = django
+        .django_secret_key
+        .as_ref()
+        .map_or(secret, |own| own.reveal());
+    let previous = settings.tokens.jwt_previous_keys.iter();
+    let secrets = std::iter::once(secret)
+        .chain(previous.map(|key| key.reveal()))
+        .map(Secret::new)
+        .collect();
+    let mut columns = AccountColumns {
+        table: django.django_user_table.clone(),
+        ..AccountColumns::default()
+    };
+    for (ours, theirs) in &django.django_user_columns {
+        columns.rename(ours, theirs);
+    }
+    Some(BesideDjango {
+        tables: DjangoTables::new(foreign.clone(), columns),
+        sessions: DjangoSessions::new(secrets, django.django_session_age),
     })
 }
 
@@ -449,6 +517,8 @@ fn front(
         origins: Origins {
             proxies: proxies.clone(),
             allowed: origins.clone(),
+            session_cookie: (settings.django.users == settings::UsersOf::Django)
+                .then(|| settings.django.django_session_cookie.clone()),
         },
     });
     let asked = store.clone();

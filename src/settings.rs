@@ -14,11 +14,12 @@ mod units;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use groups::{
-    Accounts, Connections, Layer, Limits, Listening, Logging, Mail, Passwords, Storage, Tokens,
+    Accounts, Connections, Django, Layer, Limits, Listening, Logging, Mail, Passwords, Storage,
+    Tokens,
 };
 pub use kinds::{
     Bind, ConnectionRule, JwtAlgorithm, LayerForm, LayerUrl, LogFormat, PasswordHasher,
-    Registration, RootDialect, Secret, SocketLife, UserDirectory,
+    Registration, RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
 };
 
 /// All settings, in the groups that the help shows.
@@ -42,6 +43,9 @@ pub struct Settings {
     /// Who may have an account.
     #[command(flatten)]
     pub accounts: Accounts,
+    /// A Django project beside the service.
+    #[command(flatten)]
+    pub django: Django,
     /// What passwords cost.
     #[command(flatten)]
     pub passwords: Passwords,

@@ -12,6 +12,7 @@
 //! for a core, and the limits in `stored` on what a stored hash may cost to check.
 
 mod claims;
+mod django_session;
 pub mod hashing;
 mod jwks;
 mod keys;
@@ -24,6 +25,7 @@ mod stored;
 pub mod tickets;
 pub mod tokens;
 
+pub use django_session::{DjangoSession, DjangoSessions, SessionCookie};
 pub use hashing::{Busy, PasswordHasher};
 pub use opaque::OpaqueTokens;
 pub use passwords::{PasswordCost, PasswordForm, Passwords};

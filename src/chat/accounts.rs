@@ -3,6 +3,8 @@
 //! Not here: who may ask, and what a change means to this node's memory and sockets (`users.rs`). A service that runs
 //! beside the command line learns of its changes by the sweep.
 
+use std::sync::Arc;
+
 use entity::{SessionId, Time, UserId, recovery, user};
 
 use crate::{
@@ -10,9 +12,10 @@ use crate::{
     chat::{
         Account, ChatError, NewUser, Thing, UserPatch,
         account_names::{self, EMAIL_TAKEN, USERNAME_TAKEN, deleted_username},
+        django::Django,
         people::is_deleted,
     },
-    store::{AccountChange, Keyed, NewAccountRow, Store, StoreError, Taken, database_time},
+    store::{AccountChange, Keyed, NewAccountRow, Store, StoreError, Stored, Taken, database_time},
 };
 
 /// The accounts of a database.
@@ -20,6 +23,8 @@ use crate::{
 pub struct Accounts {
     store: Store,
     hasher: PasswordHasher,
+    /// The project that owns them, where one does.
+    django: Option<Arc<Django>>,
 }
 
 /// An account after a change, and the sessions that ended with it.
@@ -33,7 +38,19 @@ pub(crate) struct Changed {
 impl Accounts {
     /// Those of this database, whose new passwords are stored as `hasher` does.
     pub fn open(store: Store, hasher: PasswordHasher) -> Self {
-        Self { store, hasher }
+        Self {
+            store,
+            hasher,
+            django: None,
+        }
+    }
+
+    /// The same, which a Django project owns: what is made or changed is so there first.
+    pub(crate) fn of_django(self, django: Arc<Django>) -> Self {
+        Self {
+            django: Some(django),
+            ..self
+        }
     }
 
     /// Makes an account. All field errors at once.
@@ -65,7 +82,7 @@ impl Accounts {
             joined_at: database_time(),
         };
         let names = (Some(row.username.clone()), Some(row.email.clone()));
-        match self.store.insert_account(row).await {
+        match self.insert(row).await {
             Ok(row) => Ok(Account::of(row, None)),
             Err(error) => Err(self.refused(error, names, None).await),
         }
@@ -230,9 +247,19 @@ impl Accounts {
         self.change(id, change).await
     }
 
+    async fn insert(&self, row: NewAccountRow) -> Stored<user::Model> {
+        match &self.django {
+            Some(django) => django.insert(&row).await,
+            None => self.store.insert_account(row).await,
+        }
+    }
+
     async fn change(&self, id: UserId, change: AccountChange) -> Result<Changed, ChatError> {
         let at = database_time();
-        let changed = self.store.change_account(id, change, at).await?;
+        let changed = match &self.django {
+            Some(django) => django.change(id, change, at).await?,
+            None => self.store.change_account(id, change, at).await?,
+        };
         let (row, ended) = changed.ok_or(ChatError::NotFound(Thing::User))?;
         Ok(Changed { row, ended, at })
     }

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use entity::UserId;
+use entity::{SessionId, Time, UserId, user};
 
 use crate::{
-    chat::{ChatError, Limits, Publish, people::People, writer::Writer},
+    chat::{ChatError, Limits, Publish, django::Django, people::People, writer::Writer},
     lease::{Lease, Windows},
-    store::{Store, database_time},
+    store::{AccountChange, DjangoBlacklist, Store, Stored, database_time},
 };
 
 /// The last minute's sends are read by so many, and no further than so many times: a service that took more than
@@ -23,6 +23,10 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) writer: Writer,
     pub(crate) people: Arc<People>,
+    /// The project that owns the accounts, where one does.
+    pub(crate) django: Option<Arc<Django>>,
+    /// Refresh tokens that a Django project has blacklisted, where its tables are known.
+    pub(crate) blacklist: Option<DjangoBlacklist>,
     pub(crate) limits: Limits,
     /// Where the writer's events go; and those of chats that are made, which take no number.
     pub(crate) publish: Arc<dyn Publish>,
@@ -55,6 +59,8 @@ impl Core {
             store,
             writer,
             people,
+            django: None,
+            blacklist: None,
             limits,
             publish,
         }
@@ -67,6 +73,35 @@ impl Core {
             self.sends.recall().await;
             self.changes.recall().await;
             self.rooms.recall().await;
+        }
+    }
+
+    /// Accounts by their numbers; of a Django beside us, copies that are fresh enough.
+    pub(crate) async fn accounts(&self, users: &[UserId]) -> Stored<Vec<user::Model>> {
+        if let Some(django) = &self.django {
+            django.refresh(users).await?;
+        }
+        self.store.find_users(users).await
+    }
+
+    /// The account of this exact name, as it is now.
+    pub(crate) async fn account_named(&self, username: &str) -> Stored<Option<user::Model>> {
+        match &self.django {
+            Some(django) => django.find_by_name(username).await,
+            None => self.store.find_user_by_name(username).await,
+        }
+    }
+
+    /// Changes an account, at its owner's first.
+    pub(crate) async fn change_account(
+        &self,
+        user: UserId,
+        change: AccountChange,
+        at: Time,
+    ) -> Stored<Option<(user::Model, Vec<SessionId>)>> {
+        match &self.django {
+            Some(django) => django.change(user, change, at).await,
+            None => self.store.change_account(user, change, at).await,
         }
     }
 

@@ -197,7 +197,7 @@ impl Core {
             let reason = format!("Ensure this field has no more than {ADD_AT_ONCE} elements.");
             return Err(ChatError::invalid(field, reason));
         }
-        let found = self.store.find_users(&users).await?;
+        let found = self.accounts(&users).await?;
         for user in &users {
             if !found.iter().any(|row| row.id == *user && row.is_active) {
                 return Err(ChatError::invalid(

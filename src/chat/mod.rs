@@ -11,6 +11,7 @@ mod actor;
 mod avatars;
 mod chats;
 mod core;
+mod django;
 mod error;
 mod event;
 mod follow;
@@ -41,6 +42,7 @@ pub use accounts::Accounts;
 pub use actor::Actor;
 pub use avatars::Avatar;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
+pub use django::{BesideDjango, LOOK_EVERY};
 pub use error::{ChatError, Thing};
 pub use event::{
     ChatEvent, ChatHead, ConnectionId, Departure, Message, Presence, Profile, Publish, What,
@@ -73,7 +75,10 @@ use entity::Time;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use self::{avatars::Avatars, core::Core, people::People, revoked::Revocations, writer::Writer};
+use self::{
+    avatars::Avatars, core::Core, django::Django, people::People, revoked::Revocations,
+    writer::Writer,
+};
 
 /// The domain's operations, by topic. One per node.
 pub struct Domain {
@@ -128,6 +133,10 @@ pub struct Foundations {
     pub mailer: Option<crate::mail::Mailer>,
     /// What this node and the others hold in common.
     pub lease: Arc<dyn crate::lease::Lease>,
+    /// The project that owns the accounts, where one does.
+    pub django: Option<BesideDjango>,
+    /// Refresh tokens that a Django project has blacklisted.
+    pub blacklist: Option<crate::store::DjangoBlacklist>,
 }
 
 impl Domain {
@@ -140,22 +149,24 @@ impl Domain {
             people.clone(),
             on.publish.clone(),
         );
-        let core = Arc::new(Core::new(
-            on.store,
-            writer,
+        let revocations = Arc::new(Revocations::new(
             people.clone(),
-            on.limits,
-            on.publish,
-            on.lease,
+            on.rules.access_lifetime + on.rules.leeway,
         ));
+        let mut accounts = Accounts::open(on.store.clone(), on.means.hasher.clone());
+        let mut core = Core::new(on.store, writer, people, on.limits, on.publish, on.lease);
+        core.blacklist = on.blacklist;
+        if let Some(beside) = on.django {
+            let django = Django::new(beside, core.store.clone(), revocations.clone());
+            django.load().await?;
+            let django = Arc::new(django);
+            accounts = accounts.of_django(django.clone());
+            core.django = Some(django);
+        }
+        let core = Arc::new(core);
         core.remember_sends().await?;
         let recalling = core.clone();
         let recalls = tokio::spawn(async move { recalling.keep_recalling().await });
-        let revocations = Arc::new(Revocations::new(
-            people,
-            on.rules.access_lifetime + on.rules.leeway,
-        ));
-        let accounts = Accounts::open(core.store.clone(), on.means.hasher.clone());
         let recovery = Recovery::start(
             core.clone(),
             accounts.clone(),
@@ -191,6 +202,14 @@ impl Domain {
     /// The database's clock.
     pub fn now(&self) -> Time {
         crate::store::database_time()
+    }
+
+    /// Looks what a Django beside us has changed, first of those who are connected. Every [`LOOK_EVERY`].
+    pub async fn look_at_django(&self, connected: &[entity::UserId]) -> Result<(), ChatError> {
+        match &self.core.django {
+            Some(django) => Ok(django.look(connected).await?),
+            None => Ok(()),
+        }
     }
 
     /// Whether the database answers.

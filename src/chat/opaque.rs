@@ -129,10 +129,8 @@ impl Sessions {
         if row.expires_at <= now {
             return Err(AuthError::Expired);
         }
-        let user = store
-            .find_users(&[row.user_id])
-            .await
-            .map_err(unavailable)?;
+        let user = self.core.accounts(&[row.user_id]).await;
+        let user = user.map_err(unavailable)?;
         for user in user {
             self.core.people.put(user);
         }

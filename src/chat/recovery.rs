@@ -24,7 +24,7 @@ use crate::{
     },
     lease::{Slot, Windows},
     mail::Mailer,
-    store::{AccountChange, Store, database_time},
+    store::{AccountChange, database_time},
 };
 
 /// Requests that wait for the task that sends mail.
@@ -87,7 +87,7 @@ impl Recovery {
             let (sender, receiver) = mpsc::channel(ASKED_MAX);
             let work = Clerk {
                 accounts: accounts.clone(),
-                store: core.store.clone(),
+                core: core.clone(),
                 codes: codes.clone(),
                 mailer,
                 of_account: Windows::common("mails", MAILS_OF_ACCOUNT, HOUR, &core.lease),
@@ -126,7 +126,7 @@ impl Recovery {
     ) -> Result<(), PasswordError> {
         let store = &self.core.store;
         let throttled = |retry_after| SignInError::Throttled { retry_after };
-        let row = store.find_user_by_name(username).await;
+        let row = self.core.account_named(username).await;
         let row = row.map_err(SignInError::from)?.filter(|row| row.is_active);
         let account = row
             .as_ref()
@@ -173,7 +173,7 @@ impl Recovery {
             ends_sign_ins: true,
             ..AccountChange::default()
         };
-        let changed = self.core.store.change_account(user, change, now).await;
+        let changed = self.core.change_account(user, change, now).await;
         let changed = changed.map_err(SignInError::from)?;
         let (row, ended) = changed.ok_or(SignInError::NoAccount)?;
         self.revocations.end_sign_ins(row, &ended, now);
@@ -219,7 +219,7 @@ impl Accounts {
 /// Looks for accounts and sends mail, one after the other.
 struct Clerk {
     accounts: Accounts,
-    store: Store,
+    core: Arc<Core>,
     codes: RecoveryCodes,
     mailer: Mailer,
     of_account: Windows<UserId>,
@@ -236,7 +236,7 @@ impl Clerk {
     }
 
     async fn serve(&self, ask: AskRecovery) -> Result<(), ChatError> {
-        let row = self.store.find_user_by_name(&ask.username).await?;
+        let row = self.core.account_named(&ask.username).await?;
         let is_theirs = |row: &user::Model| {
             row.is_active
                 && !row.email.is_empty()

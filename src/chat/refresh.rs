@@ -16,7 +16,7 @@ use crate::{
         AuthError, Sessions,
         revoked::{Known, number},
     },
-    store::Rotation,
+    store::{BlacklistedToken, Rotation},
 };
 
 /// How long a used token is answered with its successor.
@@ -49,6 +49,7 @@ impl Sessions {
         now: Time,
     ) -> Result<(String, Option<String>), AuthError> {
         let claims = self.means.keys.verify(refresh, TokenKind::Refresh, now)?;
+        self.is_not_blacklisted(&claims).await?;
         let person = self.person(claims.user_id).await?;
         if claims.sid.is_none() {
             check_age(claims.iat.and_then(second), &person)?;
@@ -83,6 +84,7 @@ impl Sessions {
         let claims = keys.verify_untyped(token, now)?;
         match keys.verify(token, TokenKind::Refresh, now) {
             Ok(refresh) if self.rules.rotate => {
+                self.is_not_blacklisted(&refresh).await?;
                 let row = self.session_of(&refresh, now).await?;
                 match generation(&row, &refresh.jti, now) {
                     Generation::Present => Ok(()),
@@ -101,11 +103,34 @@ impl Sessions {
     pub async fn blacklist(&self, refresh: &str) -> Result<(), AuthError> {
         let now = Utc::now();
         let claims = self.means.keys.verify(refresh, TokenKind::Refresh, now)?;
+        self.is_not_blacklisted(&claims).await?;
         let row = self.session_of(&claims, now).await?;
         if generation(&row, &claims.jti, now) == Generation::UsedUp {
             return Err(self.end_reused(&row).await);
         }
-        self.end_session(&row).await.map_err(unavailable)
+        self.end_session(&row).await.map_err(unavailable)?;
+        if let Some((blacklist, expires_at)) = self.core.blacklist.as_ref().zip(second(claims.exp))
+        {
+            let token = BlacklistedToken {
+                jti: &claims.jti,
+                token: refresh,
+                user: claims.user_id,
+                expires_at,
+            };
+            blacklist.add(token, now).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// That a Django project beside us has not blacklisted a refresh token, of ours or its own.
+    async fn is_not_blacklisted(&self, claims: &Claims) -> Result<(), AuthError> {
+        let Some(blacklist) = &self.core.blacklist else {
+            return Ok(());
+        };
+        match blacklist.holds(&claims.jti).await.map_err(unavailable)? {
+            true => Err(AuthError::Blacklisted),
+            false => Ok(()),
+        }
     }
 
     /// The living session that a refresh token belongs to. One that another service made begins it: from then on it

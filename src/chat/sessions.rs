@@ -243,6 +243,22 @@ impl Sessions {
         self.admit(signed_in).await
     }
 
+    /// Who the session cookie of a Django beside us says that it is.
+    pub async fn authenticate_cookie(&self, cookie: &str) -> Result<Actor, AuthError> {
+        let django = self.core.django.as_ref().ok_or(AuthError::Missing)?;
+        let now = Utc::now();
+        let found = django.by_cookie(cookie, now).await.map_err(unavailable)?;
+        let (row, expires_at) = found.ok_or(AuthError::Invalid)?;
+        self.admit(SignedIn {
+            user: row.id,
+            session: None,
+            // It was held against the present password: whatever ended sign-ins until now has not ended this one.
+            issued_at: Some(now + TimeDelta::seconds(1)),
+            expires_at,
+        })
+        .await
+    }
+
     /// Who a one-time ticket says that it is; uses it up.
     pub async fn redeem(&self, ticket: &str) -> Result<Actor, AuthError> {
         self.redeem_at(ticket, Utc::now()).await
@@ -380,6 +396,9 @@ impl Sessions {
 
     /// The account that a token names, if it may be used.
     pub(super) async fn person(&self, user: UserId) -> Result<Person, AuthError> {
+        if let Some(django) = &self.core.django {
+            django.refresh(&[user]).await.map_err(unavailable)?;
+        }
         let person = self.core.people.find(user).await.map_err(unavailable)?;
         match person {
             Some(person) if person.is_active => Ok(person),

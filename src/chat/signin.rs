@@ -42,7 +42,7 @@ impl Sessions {
             address,
             client,
         } = sign_in;
-        let row = self.core.store.find_user_by_name(&username).await?;
+        let row = self.core.account_named(&username).await?;
         let account = match &row {
             Some(row) => Account::Known(row.id),
             None => Account::unknown(&username),
@@ -73,7 +73,7 @@ impl Sessions {
         address: Option<IpAddr>,
         client: &str,
     ) -> Result<TokenPair, PasswordError> {
-        let row = self.core.store.find_users(&[actor.id()]).await;
+        let row = self.core.accounts(&[actor.id()]).await;
         let row = row.map_err(SignInError::from)?.pop();
         let row = row.ok_or(SignInError::NoAccount)?;
         self.prove(Some(&row), old, Account::Known(row.id), address)
@@ -94,7 +94,7 @@ impl Sessions {
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<(), SignInError> {
-        let row = self.core.store.find_users(&[actor.id()]).await?.pop();
+        let row = self.core.accounts(&[actor.id()]).await?.pop();
         let account = Account::Known(actor.id());
         self.prove(row.as_ref(), password, account, address).await
     }
@@ -115,7 +115,7 @@ impl Sessions {
             begins: Some(session),
             ..AccountChange::default()
         };
-        let changed = self.core.store.change_account(row.id, change, now).await?;
+        let changed = self.core.change_account(row.id, change, now).await?;
         let (row, ended) = changed.ok_or(SignInError::NoAccount)?;
         self.revocations.end_sign_ins(row, &ended, now);
         Ok(pair)
@@ -163,7 +163,8 @@ impl Sessions {
     /// The password as it would be stored today, where that is another way than it is stored.
     async fn rehash(&self, stored: &str, password: String) -> Option<String> {
         let hasher = &self.means.hasher;
-        if !hasher.needs_rehash(stored) {
+        // Django has a form of its own, and would store it anew in turn.
+        if self.core.django.is_some() || !hasher.needs_rehash(stored) {
             return None;
         }
         // Too busy: the next sign-in will do.

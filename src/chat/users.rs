@@ -255,7 +255,7 @@ impl Users {
 
     /// The user of exactly this name: whoever knows it may talk to them.
     pub async fn named(&self, username: &str) -> Result<UserId, ChatError> {
-        let row = self.core.store.find_user_by_name(username).await?;
+        let row = self.core.account_named(username).await?;
         let row = row.filter(|row| !is_deleted(row));
         Ok(row.ok_or(ChatError::NotFound(Thing::User))?.id)
     }
@@ -388,7 +388,7 @@ impl Users {
 
     /// An account that wasn't deleted.
     pub(super) async fn row(&self, user: UserId) -> Result<user::Model, ChatError> {
-        let row = self.core.store.find_users(&[user]).await?.pop();
+        let row = self.core.accounts(&[user]).await?.pop();
         row.filter(|row| !is_deleted(row))
             .ok_or(ChatError::NotFound(Thing::User))
     }

@@ -11,11 +11,14 @@ use poem::{
 use poem_openapi::{OpenApi, error::ParsePathError};
 use serde::Serialize;
 
-use crate::rest::{
-    answer::encode,
-    edge::{Arrival, Edge},
-    problem::Problem,
-    signed_in::authenticate,
+use crate::{
+    rest::{
+        answer::encode,
+        edge::{Arrival, Edge},
+        problem::Problem,
+        signed_in::authenticate,
+    },
+    urlencoded,
 };
 
 /// What DRF lists in `Allow`, in its order.
@@ -127,6 +130,9 @@ impl Resource {
         if !is_acceptable(&request) {
             return Err(Problem::not_acceptable().into());
         }
+        if asks_for_another_format(&request) {
+            return Err(Problem::not_found().into());
+        }
         let is_head = request.method() == Method::HEAD;
         let method = if is_head {
             &Method::GET
@@ -213,6 +219,13 @@ async fn without_body(response: Response) -> Result<Response> {
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     Ok(response)
+}
+
+/// DRF's `?format=`: there is JSON alone.
+fn asks_for_another_format(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let asked = urlencoded::value(query, "format");
+    asked.is_some_and(|format| !format.is_empty() && format != "json")
 }
 
 /// Whether the client takes JSON. One that asks for a page to look at gets it as well: there is no

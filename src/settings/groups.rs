@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::{
     kinds::{
         Bind, ConnectionRule, JwtAlgorithm, LayerUrl, LogFormat, PasswordHasher, Registration,
-        RootDialect, Secret, SocketLife, UserDirectory,
+        RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
     },
     units,
 };
@@ -173,6 +173,37 @@ pub struct Accounts {
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 64 << 20))]
     pub avatar_bytes: usize,
+}
+
+/// A Django project beside the service.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Beside Django")]
+pub struct Django {
+    /// Who owns the accounts: this service (own), or a Django project (django), whose table of users
+    /// is then read live and written first
+    #[arg(long, value_name = "WHO", default_value = "own")]
+    pub users: UsersOf,
+    /// The project's database, where that isn't the service's own; its users, sessions and
+    /// blacklisted tokens are there. Prefer the variable: others can read a command line
+    #[arg(long, value_name = "URL", value_parser = Secret::parse)]
+    pub django_database_url: Option<Secret>,
+    /// The project's table of users
+    #[arg(long, value_name = "NAME", default_value = "auth_user")]
+    pub django_user_table: String,
+    /// That table's columns that have other names, comma-separated, as in
+    /// username=login,first_name= (there is none)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = units::renamed)]
+    pub django_user_columns: Vec<(String, String)>,
+    /// The project's SECRET_KEY, which signs its session cookies, where it isn't the key that signs
+    /// tokens here
+    #[arg(long, value_name = "KEY", value_parser = Secret::parse)]
+    pub django_secret_key: Option<Secret>,
+    /// The project's session cookie, which signs sockets in (SESSION_COOKIE_NAME)
+    #[arg(long, value_name = "NAME", default_value = "sessionid")]
+    pub django_session_cookie: String,
+    /// How long a session that is kept in the cookie is good (SESSION_COOKIE_AGE)
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = units::lifetime)]
+    pub django_session_age: Duration,
 }
 
 /// What passwords cost: its own group, since commands that set passwords are given it too.

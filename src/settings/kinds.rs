@@ -177,6 +177,15 @@ pub enum Registration {
     Closed,
 }
 
+/// Who owns the accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsersOf {
+    /// This service.
+    Own,
+    /// A Django project.
+    Django,
+}
+
 /// Whose profiles a user finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum UserDirectory {

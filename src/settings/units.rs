@@ -119,6 +119,34 @@ pub(super) fn claim(text: &str) -> Result<String, String> {
     }
 }
 
+/// `ours=theirs`: a column of users that has another name, or none.
+pub(super) fn renamed(text: &str) -> Result<(String, String), String> {
+    const COLUMNS: &[&str] = &[
+        "id",
+        "username",
+        "password",
+        "email",
+        "first_name",
+        "last_name",
+        "is_staff",
+        "is_superuser",
+        "is_active",
+        "date_joined",
+    ];
+    const NEEDED: &[&str] = &["id", "username", "password"];
+    let (ours, theirs) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not ours=theirs, as in username=login"))?;
+    let (ours, theirs) = (ours.trim(), theirs.trim());
+    if !COLUMNS.contains(&ours) {
+        return Err(format!("{ours:?} is not one of {}", COLUMNS.join(", ")));
+    }
+    if NEEDED.contains(&ours) && theirs.is_empty() {
+        return Err(format!("users need the column {ours}"));
+    }
+    Ok((ours.to_owned(), theirs.to_owned()))
+}
+
 /// `*`, or what browsers send as `Origin`: scheme and host, a port unless it is the scheme's own.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim().trim_end_matches('/').to_ascii_lowercase();

@@ -7,6 +7,7 @@
 mod accounts;
 mod batch;
 mod chats;
+mod django;
 mod edits;
 mod error;
 mod follow;
@@ -34,6 +35,7 @@ use sea_orm::{
 pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
+pub use django::{AccountColumns, BlacklistedToken, DjangoAccount, DjangoBlacklist, DjangoTables};
 pub use error::StoreError;
 pub use foreign::{Columns, Foreign, TextRow};
 pub use import::{AccountKeys, ChatKeys, ImportedChat, ImportedMessage};

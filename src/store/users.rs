@@ -1,7 +1,7 @@
 //! Accounts by id, for profiles.
 
 use entity::{UserId, user};
-use sea_orm::EntityTrait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{Store, Stored, sql::with_rows};
 
@@ -19,6 +19,15 @@ impl Store {
         let statement = with_rows(self.read(), sql, &ids, [])?;
         Ok(user::Entity::find()
             .from_raw_sql(statement)
+            .all(self.read())
+            .await?)
+    }
+
+    /// The accounts above one number and up to another.
+    pub async fn accounts_between(&self, after: UserId, until: UserId) -> Stored<Vec<user::Model>> {
+        Ok(user::Entity::find()
+            .filter(user::Column::Id.gt(after))
+            .filter(user::Column::Id.lte(until))
             .all(self.read())
             .await?)
     }

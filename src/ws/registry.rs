@@ -140,6 +140,14 @@ impl Registry {
         self.users_of(user).lock().get(&user).map_or(0, Vec::len)
     }
 
+    /// All users who have a connection.
+    pub fn users(&self) -> Vec<UserId> {
+        let shards = self.users.iter();
+        shards
+            .flat_map(|users| users.lock().keys().copied().collect::<Vec<_>>())
+            .collect()
+    }
+
     /// Tells `listener` of each user whose last connection has ended. Asked for once; it must not
     /// block, nor ask the registry.
     pub fn on_left(&self, listener: impl Fn(UserId) + Send + Sync + 'static) {

@@ -16,7 +16,7 @@ use super::close;
 use crate::{
     chat::{AuthError, OpaqueKind},
     hub::Close,
-    origin::{AllowedOrigins, Approach, TrustedProxies},
+    origin::{AllowedOrigins, Approach, TrustedProxies, is_same_host},
     urlencoded,
 };
 
@@ -36,6 +36,8 @@ pub enum Credential {
     Ticket(String),
     /// The opaque token of a dialect whose clients sign in by frame.
     Opaque(OpaqueKind, String),
+    /// The session cookie of a Django beside us.
+    Cookie(String),
 }
 
 impl Credential {
@@ -54,6 +56,7 @@ impl std::fmt::Debug for Credential {
             Self::Token(_) => "Token(..)",
             Self::Ticket(_) => "Ticket(..)",
             Self::Opaque(..) => "Opaque(..)",
+            Self::Cookie(_) => "Cookie(..)",
         })
     }
 }
@@ -122,6 +125,8 @@ pub struct Origins {
     pub proxies: TrustedProxies,
     /// Which sites' pages may connect, besides our own.
     pub allowed: AllowedOrigins,
+    /// The cookie that signs in, where one does.
+    pub session_cookie: Option<String>,
 }
 
 /// The answer to a handshake that can't be accepted.
@@ -139,7 +144,8 @@ pub(super) fn shake(
     let query = urlencoded::pairs(request.uri().query().unwrap_or_default());
     let offered = bearer_protocol(headers);
     let handshake = Handshake {
-        credential: credential(headers, offered, &query),
+        credential: credential(headers, offered, &query)
+            .or_else(|| session_cookie(headers, &approach, origins)),
         user_agent: text(headers, header::USER_AGENT)
             .chars()
             .filter(|c| !c.is_control())
@@ -224,6 +230,31 @@ fn credential(
         .map(token)
         .or_else(|| filled(query, "ticket").map(|ticket| Credential::Ticket(ticket.to_owned())))
         .or_else(|| filled(query, "token").map(token))
+}
+
+/// A cookie comes along whoever's page asks: it signs in where the page is one of ours, or of a site that is named, or
+/// where no page asks. That all sites may connect (`*`) is not enough.
+fn session_cookie(
+    headers: &HeaderMap,
+    approach: &Approach,
+    origins: &Origins,
+) -> Option<Credential> {
+    let name = origins.session_cookie.as_deref()?;
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let origin = origin.to_str().ok()?;
+        if !origins.allowed.lists(origin) && !is_same_host(origin, approach) {
+            return None;
+        }
+    }
+    let mut cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='));
+    let (_, value) = cookies.find(|(key, _)| *key == name)?;
+    let value = value.trim_matches('"');
+    (!value.is_empty()).then(|| Credential::Cookie(value.to_owned()))
 }
 
 fn bearer_header(headers: &HeaderMap) -> Option<&str> {

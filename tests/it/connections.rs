@@ -165,6 +165,7 @@ async fn a_page_of_another_site_is_refused_and_told_what_to_set() {
         origins: Origins {
             proxies: TrustedProxies::default(),
             allowed: listed,
+            session_cookie: None,
         },
         ..Plan::default()
     })
@@ -199,6 +200,7 @@ async fn behind_a_trusted_proxy_the_host_is_the_one_that_the_browser_asked() {
         origins: Origins {
             proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]),
             allowed: AllowedOrigins::default(),
+            session_cookie: None,
         },
         ..Plan::default()
     })

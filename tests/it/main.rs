@@ -4,6 +4,7 @@ mod support;
 
 mod avatars;
 mod away;
+mod beside_django;
 mod chats;
 mod chats_socket;
 mod command_line;
@@ -11,6 +12,7 @@ mod connection_rule;
 mod connections;
 mod crash;
 mod doors;
+mod drf_vectors;
 mod editing;
 mod every_dialect;
 mod history;

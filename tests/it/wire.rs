@@ -261,7 +261,9 @@ impl World for Stage {
     /// `7:abc` is user 7 by session `abc`, `7:` by no session of ours.
     async fn authenticate(&self, credential: &Credential) -> Result<Actor, AuthError> {
         let token = match credential {
-            Credential::Token(token) | Credential::Opaque(_, token) => token.clone(),
+            Credential::Token(token) | Credential::Opaque(_, token) | Credential::Cookie(token) => {
+                token.clone()
+            }
             Credential::Ticket(ticket) => ticket.replace("ticket-", ""),
         };
         let (user, session) = match token.as_str() {

@@ -85,6 +85,8 @@ impl Town {
             codes: RecoveryCodes::new(&secret),
             mailer: None,
             lease: Arc::new(MemoryLease::default()),
+            django: None,
+            blacklist: None,
         };
         let domain = Arc::new(Domain::start(foundations).await.unwrap());
         tasks.attach(&hubs, &domain);

@@ -52,6 +52,7 @@ impl super::World for World {
             Credential::Opaque(kind, token) => {
                 self.domain.sessions.authenticate_opaque(*kind, token).await
             }
+            Credential::Cookie(cookie) => self.domain.sessions.authenticate_cookie(cookie).await,
         }
     }
 

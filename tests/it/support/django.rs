@@ -3,8 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
-use serde_json::Value;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::tokens::SECRET;
 
 /// The password of everybody in a project.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -60,4 +65,46 @@ impl Project {
         ))
         .await;
     }
+
+    /// What a query says, in its only column.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let statement = Statement::from_string(self.database.get_database_backend(), sql);
+        let row = self
+            .database
+            .query_one_raw(statement)
+            .await
+            .expect("an answer");
+        row.expect("a row").try_get_by_index(0).expect("a text")
+    }
+
+    /// Signs in at the site: the key of a session, as a cookie has it. `stored` is the password that it began with.
+    pub(crate) async fn signs_in(&self, id: i64, stored: &str, until: &str) -> String {
+        let hash = salted(
+            "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash",
+            stored,
+        );
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let session = json!({
+            "_auth_user_id": id.to_string(),
+            "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+            "_auth_user_hash": hash,
+        });
+        let value = format!("{}:1xUcMD", URL_SAFE_NO_PAD.encode(session.to_string()));
+        let signature = salted("django.contrib.sessions.SessionStoresigner", &value);
+        let data = format!("{value}:{}", URL_SAFE_NO_PAD.encode(signature));
+        let key = uuid::Uuid::new_v4().simple().to_string();
+        self.does(&format!(
+            "INSERT INTO django_session VALUES ('{key}', '{data}', '{until}')"
+        ))
+        .await;
+        key
+    }
+}
+
+/// Django's `salted_hmac`, with the stories' own key as the project's secret.
+fn salted(salt: &str, value: &str) -> Vec<u8> {
+    let key = Sha256::digest(format!("{salt}{SECRET}"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key will do");
+    mac.update(value.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
