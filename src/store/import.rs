@@ -188,6 +188,30 @@ impl Store {
         Ok(ids)
     }
 
+    /// Who belongs to which chat.
+    pub async fn member_keys(&self) -> Stored<HashSet<(ChatId, UserId)>> {
+        let rows: Vec<(ChatId, UserId)> = member::Entity::find()
+            .select_only()
+            .columns([member::Column::ChatId, member::Column::UserId])
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Writes members of chats that are there.
+    pub async fn import_members(&self, members: Vec<member::Model>) -> Stored<()> {
+        let transaction = self.begin().await?;
+        for some in members.chunks(ROWS_AT_ONCE) {
+            let some = some.iter().cloned();
+            let some = some.map(|member| member.into_active_model().reset_all());
+            member::Entity::insert_many(some)
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// The client ids of a chat's messages, with the messages' numbers.
     pub async fn client_ids(&self, chat: ChatId) -> Stored<HashMap<String, MessageId>> {
         let rows: Vec<(Option<String>, MessageId)> = message::Entity::find()

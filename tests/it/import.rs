@@ -145,6 +145,21 @@ async fn a_project_s_users_chats_and_messages_are_copied_once() {
     let after = look_around::everything(&look_around::open(&database).await).await;
     assert_eq!(before, after, "doing it twice changes nothing");
 
+    // What came since is all that is copied.
+    project
+        .does(
+            "INSERT INTO chat_chatuser VALUES (7, 7, 2, 0, '2025-02-01 00:00:00', '2025-02-01 00:00:00');
+             INSERT INTO chat_message VALUES (60, 7, 5, 'fourth', '2025-02-02 10:00:00', NULL, 0, NULL);",
+        )
+        .await;
+    let more = place.imports(&project, &by_mapping);
+    for line in [
+        "members of chat_chatuser: 7 read, 1 copied, 5 here already, 1 left out",
+        "messages of chat_message: 7 read, 1 copied, 5 here already, 1 left out",
+    ] {
+        assert!(more.contains(line), "{line}\n{more}");
+    }
+
     let Place { dir } = place;
     let server = Server::start_on(dir).await;
     let [anna, boris] = [
@@ -165,27 +180,27 @@ async fn a_project_s_users_chats_and_messages_are_copied_once() {
     );
     assert_eq!(
         (&seen["last_seq"], &seen["unread_count"]),
-        (&json!(4), &json!(0))
+        (&json!(5), &json!(0))
     );
     assert_eq!(
         anna.sees(&trip).await["unread_count"],
-        1,
+        2,
         "anna had read until the second"
     );
     let page = anna.get("/api/chats/7/messages/?before=").await.expect(200);
-    assert_eq!(texts(&page), ["third", "", "second", "first"]);
+    assert_eq!(texts(&page), ["fourth", "third", "", "second", "first"]);
     let results = page["results"].as_array().expect("messages");
     let numbers: Vec<i64> = results
         .iter()
         .filter_map(|message| message["seq"].as_i64())
         .collect();
-    assert_eq!(numbers, [4, 3, 2, 1]);
-    assert_eq!(results[3]["timestamp"], "2025-01-02T10:00:00.123456Z");
+    assert_eq!(numbers, [5, 4, 3, 2, 1]);
+    assert_eq!(results[4]["timestamp"], "2025-01-02T10:00:00.123456Z");
     assert_eq!(
-        (&results[3]["is_edited"], &results[1]["is_deleted"]),
+        (&results[4]["is_edited"], &results[2]["is_deleted"]),
         (&json!(true), &json!(true))
     );
-    assert_eq!(results[2]["reply_to"], results[3]["id"]);
+    assert_eq!(results[3]["reply_to"], results[4]["id"]);
     assert_eq!(anna.sees(&personal).await["kind"], "personal");
     let same = anna
         .post("/api/chats/", json!({"kind": "personal", "members": [5]}))
@@ -195,7 +210,7 @@ async fn a_project_s_users_chats_and_messages_are_copied_once() {
     let mut phone = anna.joins(&trip).await;
     boris.says(&trip, "and on it goes").await;
     let next = phone.next_message().await;
-    assert_eq!((next.seq, &*next.text), (5, "and on it goes"));
+    assert_eq!((next.seq, &*next.text), (6, "and on it goes"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Chats and who belongs to them. Whole numbers are kept as chats' numbers where they are free, since clients know
 //! chats by them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use entity::{ChatId, ChatKind, Role, Seq, Time, UserId, chat, member};
 use futures_util::TryStreamExt;
@@ -38,6 +38,20 @@ struct SourceMember {
     read_at: Option<Time>,
 }
 
+impl SourceMember {
+    fn row(&self, chat: ChatId, otherwise_joined_at: Time) -> member::Model {
+        member::Model {
+            chat_id: chat,
+            user_id: self.user,
+            role: self.role.unwrap_or(Role::Member),
+            joined_at: self.joined_at.unwrap_or(otherwise_joined_at),
+            last_read_seq: Seq(0),
+            cleared_seq: Seq(0),
+            cleared_count: 0,
+        }
+    }
+}
+
 /// The chats of a table, by their keys there.
 pub(super) type Targets = HashMap<String, Target>;
 
@@ -46,20 +60,22 @@ pub(super) async fn import(
     table: &ChatsTable,
     people: &People,
 ) -> Result<Targets, Failure> {
+    let mut member_counts = Counts::default();
     let mut members = match &table.members {
-        Some(members) => read_members(work, members, people).await?,
+        Some(members) => read_members(work, members, people, &mut member_counts).await?,
         None => HashMap::new(),
     };
     let tells_reading = table
         .members
         .as_ref()
         .is_some_and(|it| it.read_at.is_some());
-    let (known, mut keys) = match work.is_ready {
+    let (known, mut keys, here) = match work.is_ready {
         true => (
             work.to.imported_chats(&table.table).await?,
             work.to.chat_keys().await?,
+            work.to.member_keys().await?,
         ),
-        false => (HashMap::new(), ChatKeys::default()),
+        false => (HashMap::new(), ChatKeys::default(), HashSet::new()),
     };
     let mut reader = Reader::of(&table.table);
     let id = reader.column(&table.id);
@@ -71,7 +87,7 @@ pub(super) async fn import(
 
     let bar = work.bar(&table.table).await?;
     let (mut counts, mut targets) = (Counts::default(), Targets::new());
-    let (mut kept, mut renumbered) = (Vec::new(), Vec::new());
+    let (mut kept, mut renumbered, mut joined) = (Vec::new(), Vec::new(), Vec::new());
     let from = work.from.clone();
     let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.id]).await?);
     while let Some(row) = rows.try_next().await? {
@@ -84,18 +100,24 @@ pub(super) async fn import(
             .filter(|_| tells_reading)
             .map(|member| (member.user, member.read_at.unwrap_or(Time::UNIX_EPOCH)))
             .collect();
-        let here = known.get(&key).copied();
+        let known_id = known.get(&key).copied();
         let target = Target {
-            id: here,
-            is_new: here.is_none(),
+            id: known_id,
+            is_new: known_id.is_none(),
             read_until,
         };
         targets.insert(key.clone(), target);
-        if here.is_some() {
+        if let Some(chat) = known_id {
             counts.known += 1;
+            let is_known = |member: &SourceMember| here.contains(&(chat, member.user));
+            let (there, new): (Vec<_>, Vec<_>) = of_chat.into_iter().partition(is_known);
+            member_counts.known += there.len() as u64;
+            member_counts.new += new.len() as u64;
+            joined.extend(new.iter().map(|member| member.row(chat, database_time())));
             continue;
         }
         counts.new += 1;
+        member_counts.new += of_chat.len() as u64;
         let source = SourceChat {
             kind: kind_of(kind.of(&row), &key, &table.table)?,
             name: name.of(&row).unwrap_or_default().to_owned(),
@@ -118,6 +140,12 @@ pub(super) async fn import(
     // First those that keep their number: the database might give it to another.
     for chats in [kept, renumbered] {
         write(work, table, chats, &mut targets).await?;
+    }
+    if work.writes {
+        work.to.import_members(joined).await?;
+    }
+    if let Some(members) = &table.members {
+        work.report.table("members", &members.table, member_counts);
     }
     work.report.table("chats", &table.table, counts);
     Ok(targets)
@@ -149,6 +177,7 @@ async fn read_members(
     work: &mut Work,
     table: &MembersTable,
     people: &People,
+    counts: &mut Counts,
 ) -> Result<HashMap<String, Vec<SourceMember>>, Failure> {
     let mut reader = Reader::of(&table.table);
     let chat = reader.column(&table.chat);
@@ -158,7 +187,6 @@ async fn read_members(
     let read_at = reader.optional(&table.read_at);
     let bar = work.bar(&table.table).await?;
     let mut members: HashMap<String, Vec<SourceMember>> = HashMap::new();
-    let mut counts = Counts::default();
     let from = work.from.clone();
     let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.chat]).await?);
     while let Some(row) = rows.try_next().await? {
@@ -174,7 +202,6 @@ async fn read_members(
         if of_chat.iter().any(|member| member.user == user) {
             continue;
         }
-        counts.new += 1;
         of_chat.push(SourceMember {
             user,
             role: role.of(&row).map(role_of).transpose()?,
@@ -183,7 +210,6 @@ async fn read_members(
         });
     }
     bar.finish_and_clear();
-    work.report.table("members", &table.table, counts);
     Ok(members)
 }
 
@@ -284,15 +310,8 @@ impl SourceChat {
             waiting_seq: None,
             waiting_since: None,
         };
-        let members = self.members.iter().map(|member| member::Model {
-            chat_id: row.id,
-            user_id: member.user,
-            role: member.role.unwrap_or(Role::Member),
-            joined_at: member.joined_at.unwrap_or(self.created_at),
-            last_read_seq: Seq(0),
-            cleared_seq: Seq(0),
-            cleared_count: 0,
-        });
+        let members = self.members.iter();
+        let members = members.map(|member| member.row(row.id, self.created_at));
         Ok(ImportedChat {
             members: members.collect(),
             key: self.key,
