@@ -137,7 +137,8 @@ impl Service {
             Some(lease) => lease,
             None => lease(&settings).await?,
         };
-        let (hubs, hub_tasks) = hub::start(layer, settings.connections.presence_limit).await?;
+        let (hubs, hub_tasks) =
+            hub::start(layer, lease.clone(), settings.connections.presence_limit).await?;
         let queues = QueueLimits {
             frames_max: settings.connections.queue_frames,
             bytes_max: settings.connections.queue_bytes,
@@ -167,7 +168,7 @@ impl Service {
             blacklist: DjangoBlacklist::open(foreign.clone()).await?,
             online: Box::new(move |user| online.count_of(user) > 0),
             publish: hubs.clone(),
-            lease,
+            lease: lease.clone(),
         };
         let domain = Arc::new(Domain::start(foundations).await?);
         hub_tasks.attach(&hubs, &domain);
@@ -183,14 +184,22 @@ impl Service {
             }
         });
 
-        let front = front(&settings, &store, &domain, hubs, &registry);
+        let rule = second_connection(&settings);
+        let singles = Singles::new(rule, hubs.clone(), lease.clone());
+        let front = front(&settings, &store, &domain, hubs, &singles, &registry);
         let addresses = settings.listening.bind.iter().map(ToString::to_string);
         let server = Server::bind(addresses, server_limits(&settings)).await?;
         let addresses = server.local_addrs();
         let (stop_serving, stop_registry) = (CancellationToken::new(), CancellationToken::new());
         let serving = tokio::spawn(server.serve(front, stop_serving.clone()));
-        let sweeping = (registry.clone(), stop_registry.clone());
-        let registry_task = tokio::spawn(async move { sweeping.0.run(sweeping.1).await });
+        let (keeper, stop) = (registry.clone(), stop_registry.clone());
+        let registry_task = tokio::spawn(async move {
+            tokio::join!(
+                keeper.run(stop.clone()),
+                keeper.clone().keep_online(lease, stop.clone()),
+                singles.keep_owners(keeper.clone(), stop.clone()),
+            );
+        });
         let following = (domain.clone(), registry.clone(), stop_registry.clone());
         let django_task = (settings.django.users == settings::UsersOf::Django).then(|| {
             tokio::spawn(async move { follow_django(following.0, following.1, following.2).await })
@@ -482,25 +491,29 @@ fn server_limits(settings: &Settings) -> ServerLimits {
     }
 }
 
+fn second_connection(settings: &Settings) -> SecondConnection {
+    match settings.connections.connections_per_chat {
+        ConnectionRule::Replace => SecondConnection::Replaces,
+        ConnectionRule::Reject => SecondConnection::IsRejected,
+        ConnectionRule::Many => SecondConnection::Stays,
+    }
+}
+
 fn front(
     settings: &Settings,
     store: &Store,
     domain: &Arc<Domain>,
     hubs: Arc<Hubs>,
+    singles: &Arc<Singles>,
     registry: &Arc<Registry>,
 ) -> impl Endpoint<Output = Response> + use<> {
     let proxies = TrustedProxies::new(settings.listening.trusted_proxies.clone());
     let origins = AllowedOrigins::new(settings.listening.allowed_origins.clone());
-    let rule = match settings.connections.connections_per_chat {
-        ConnectionRule::Replace => SecondConnection::Replaces,
-        ConnectionRule::Reject => SecondConnection::IsRejected,
-        ConnectionRule::Many => SecondConnection::Stays,
-    };
     let sockets = Arc::new(Sockets {
         world: Arc::new(World {
             domain: domain.clone(),
             hubs,
-            singles: Singles::new(rule),
+            singles: singles.clone(),
             rpc_deadline: settings.connections.rpc_deadline,
             support: SupportRules {
                 deadline: settings.connections.signin_deadline,

@@ -3,7 +3,12 @@
 //! How accounts are made and changed stands in `accounts.rs`; here is who may ask, what they are shown, and what a
 //! change means to this node at once.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use entity::{Time, UserId, user};
 use parking_lot::Mutex;
@@ -54,7 +59,7 @@ pub struct UserRules {
     pub directory: Directory,
 }
 
-/// Whether a user has a socket open: whoever holds the connections knows.
+/// Whether a user has a socket open at this node: whoever holds the connections knows.
 pub type Online = Box<dyn Fn(UserId) -> bool + Send + Sync>;
 
 /// An account to be made.
@@ -148,7 +153,7 @@ pub struct Users {
     revocations: Arc<Revocations>,
     rules: UserRules,
     registrations: Windows<IpAddr>,
-    online: Online,
+    is_here: Online,
     pub(super) avatars: Avatars,
     /// Whose last socket closed when, until it is written. At most every user of the database.
     seen: Mutex<HashMap<UserId, Time>>,
@@ -174,7 +179,7 @@ impl Users {
             accounts,
             revocations,
             rules,
-            online,
+            is_here: online,
             avatars,
             seen: Mutex::default(),
         }
@@ -234,8 +239,10 @@ impl Users {
         let ids: Vec<UserId> = rows.iter().map(|row| row.id).collect();
         let mut known = store.who_shares_a_chat(actor.id(), &ids).await?;
         known.insert(actor.id());
+        let online = self.online(known.iter().copied()).await;
         let accounts = rows.into_iter().map(|row| {
-            let presence = known.contains(&row.id).then(|| self.presence(&row));
+            let is_known = known.contains(&row.id);
+            let presence = is_known.then(|| self.seen_at(&row, online.contains(&row.id)));
             Account::of(row, presence)
         });
         Ok((accounts.collect(), count))
@@ -249,7 +256,10 @@ impl Users {
         if !is_shown {
             return Err(ChatError::NotFound(Thing::User));
         }
-        let presence = is_known.then(|| self.presence(&row));
+        let presence = match is_known {
+            true => Some(self.presence(&row).await),
+            false => None,
+        };
         Ok(Account::of(row, presence))
     }
 
@@ -264,7 +274,7 @@ impl Users {
     pub async fn update(&self, actor: &Actor, patch: UserPatch) -> Result<Account, Vec<ChatError>> {
         let Changed { row, .. } = self.accounts.rename(actor.id(), patch).await?;
         self.revocations.change_account(row.clone());
-        let presence = self.presence(&row);
+        let presence = self.presence(&row).await;
         Ok(Account::of(row, Some(presence)))
     }
 
@@ -289,7 +299,10 @@ impl Users {
             false => self.revocations.change_account(changed.row.clone()),
         }
         let is_known = self.knows(actor, user).await?;
-        let presence = is_known.then(|| self.presence(&changed.row));
+        let presence = match is_known {
+            true => Some(self.presence(&changed.row).await),
+            false => None,
+        };
         Ok(Account::of(changed.row, presence))
     }
 
@@ -326,6 +339,14 @@ impl Users {
     pub async fn unblock(&self, actor: &Actor, user: UserId) -> Result<(), ChatError> {
         self.row(user).await?;
         Ok(self.core.store.delete_block(actor.id(), user).await?)
+    }
+
+    /// Several users, as everybody may know them.
+    pub async fn profiles(
+        &self,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Result<HashMap<UserId, Arc<Profile>>, ChatError> {
+        Ok(self.core.people.profiles(users).await?)
     }
 
     /// A user's last socket closed. Written with the next [`write_seen`](Self::write_seen).
@@ -369,9 +390,30 @@ impl Users {
         Ok(shares.contains(&user))
     }
 
-    fn presence(&self, row: &user::Model) -> Presence {
+    async fn presence(&self, row: &user::Model) -> Presence {
+        let online = self.online([row.id]).await;
+        self.seen_at(row, online.contains(&row.id))
+    }
+
+    fn seen_at(&self, row: &user::Model, is_online: bool) -> Presence {
         let seen = self.seen.lock().get(&row.id).copied();
-        ((self.online)(row.id), seen.max(row.last_seen))
+        (is_online, seen.max(row.last_seen))
+    }
+
+    /// Who of these has a socket open, at whatever node; at this one, while the others can't be asked.
+    async fn online(&self, users: impl IntoIterator<Item = UserId>) -> HashSet<UserId> {
+        let (here, others): (Vec<_>, Vec<_>) =
+            users.into_iter().partition(|user| (self.is_here)(*user));
+        let mut online: HashSet<_> = here.into_iter().collect();
+        let lease = &self.core.lease;
+        if lease.is_shared()
+            && !others.is_empty()
+            && let Ok(found) = lease.online(&others).await
+        {
+            let found = others.into_iter().zip(found);
+            online.extend(found.filter_map(|(user, is_online)| is_online.then_some(user)));
+        }
+        online
     }
 
     /// The caller's account with another picture.
@@ -382,7 +424,7 @@ impl Users {
     ) -> Result<Account, ChatError> {
         let Changed { row, .. } = self.accounts.set_avatar(actor.id(), hash).await?;
         self.revocations.change_account(row.clone());
-        let presence = self.presence(&row);
+        let presence = self.presence(&row).await;
         Ok(Account::of(row, Some(presence)))
     }
 

@@ -4,10 +4,12 @@
 use entity::ChatId;
 use serde_json::Value;
 
+use super::elsewhere::Note;
 use crate::{chat::ChatEvent, layer::LayerMessage};
 
 /// The `type` of messages between nodes.
 const TYPE: &str = "tertulia.event";
+const NOTE: &str = "tertulia.note";
 
 /// The group of a chat's events.
 pub(super) fn group(chat: ChatId) -> String {
@@ -16,6 +18,9 @@ pub(super) fn group(chat: ChatId) -> String {
 
 /// An event on its way to the other nodes. `node` is the sender's channel: it has delivered it already.
 pub(super) fn outgoing(node: &str, event: &ChatEvent) -> Option<LayerMessage> {
+    if event.is_presence() {
+        return None; // told by notes, whoever is here by how many nodes
+    }
     let mut message = LayerMessage::new();
     message.insert("type".to_owned(), TYPE.into());
     message.insert("node".to_owned(), node.into());
@@ -23,12 +28,33 @@ pub(super) fn outgoing(node: &str, event: &ChatEvent) -> Option<LayerMessage> {
     Some(message)
 }
 
-/// An event of another node; none of one's own, nor of what isn't one.
-pub(super) fn incoming(node: &str, mut message: LayerMessage) -> Option<ChatEvent> {
-    if message.get("type").and_then(Value::as_str) != Some(TYPE)
-        || message.get("node").and_then(Value::as_str) == Some(node)
-    {
+/// What came from another node.
+pub(super) enum Heard {
+    Event(ChatEvent),
+    Note(Note),
+}
+
+/// A note on its way to the other nodes.
+pub(super) fn outgoing_note(node: &str, note: &Note) -> Option<LayerMessage> {
+    let mut message = LayerMessage::new();
+    message.insert("type".to_owned(), NOTE.into());
+    message.insert("node".to_owned(), node.into());
+    message.insert("note".to_owned(), serde_json::to_value(note).ok()?);
+    Some(message)
+}
+
+/// An event or a note of another node; none of one's own, nor of what isn't one.
+pub(super) fn incoming(node: &str, mut message: LayerMessage) -> Option<Heard> {
+    if message.get("node").and_then(Value::as_str) == Some(node) {
         return None;
     }
-    serde_json::from_value(message.remove("event")?).ok()
+    match message.get("type").and_then(Value::as_str) {
+        Some(TYPE) => serde_json::from_value(message.remove("event")?)
+            .ok()
+            .map(Heard::Event),
+        Some(NOTE) => serde_json::from_value(message.remove("note")?)
+            .ok()
+            .map(Heard::Note),
+        _ => None,
+    }
 }

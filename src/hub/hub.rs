@@ -5,17 +5,18 @@
 //! Relies on: `seq` has no gap (`chat/writer`), so a gap seen here was lost on the way and is read back.
 //! Bounded by: `EARLY_EVENTS_MAX` held per chat; beyond that it forgets them and reads the database.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
 
 use chrono::Utc;
 use entity::{ChatId, Seq, UserId};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use super::{
     Close, Queue, SharedFrame,
     delivery::{Seat, Telling},
     memory::{Membership, Memory},
-    presence::{Roster, Stay},
+    presence::{News, Roster, Stay},
     round::Round,
     seats::{Attention, Seats},
     typing::Typists,
@@ -54,6 +55,8 @@ pub(super) enum Next {
 pub struct Hub {
     chat: ChatId,
     state: Mutex<State>,
+    /// Whether it was looked up who is here by other nodes.
+    looked: OnceCell<()>,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,7 @@ impl Hub {
         Hub {
             chat,
             state: Mutex::new(state),
+            looked: OnceCell::new(),
         }
     }
 
@@ -295,6 +299,31 @@ impl Hub {
         is_news.then(|| state.tell_now(&mut round, gone(self.chat, user, how)))
     }
 
+    /// Does something with who is here, and tells what is news of it.
+    pub(super) fn with_roster<T>(&self, change: impl FnOnce(&mut Roster) -> (T, Vec<News>)) -> T {
+        let mut round = Round::default();
+        let mut state = self.state.lock();
+        let (done, news) = change(&mut state.roster);
+        let mut burst = Vec::with_capacity(news.len());
+        for news in news {
+            let event = match news {
+                News::Came(user) => passing(self.chat, user.id, What::Entered(user)),
+                News::Went(user, how) => gone(self.chat, &user, how),
+            };
+            state.tell(&Arc::new(event), &mut burst);
+        }
+        state.seats.tell(&mut burst, &mut round);
+        done
+    }
+
+    /// Waits for the first look at who is here by other nodes: whoever comes first takes it, and the others wait for it.
+    pub(super) async fn first_look<E>(
+        &self,
+        look: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E> {
+        self.looked.get_or_try_init(|| look).await.map(|()| ())
+    }
+
     /// Answers a connection with who is here. Under the lock, so that no coming or going is told between.
     pub(super) fn show_presence(
         &self,
@@ -375,7 +404,8 @@ impl State {
     /// Puts an event where it belongs, into the burst where it is next; whether it came early.
     fn take(&mut self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) -> bool {
         let Some(seq) = event.seq else {
-            if !self.roster.overrules(&event.what) {
+            // Who is here is for the roster to know: other nodes' comings and goings are heard by notes.
+            if !event.is_presence() {
                 self.tell(event, burst);
             }
             return false;

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::{
     Close, Ends, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    elsewhere::Elsewhere,
     follow::Followers,
     hub::{Delivery, Hub, Next, passing},
     memory::Membership,
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     chat::{Actor, ChatError, ChatEvent, ConnectionId, Domain, Entered, Publish, What},
     layer::ChannelLayer,
+    lease::Lease,
 };
 
 const SHARDS: usize = 64;
@@ -47,6 +49,8 @@ pub struct Hubs {
     pub(super) tasks: TaskTracker,
     /// Connections that hear all chats of their users.
     pub(super) followers: Followers,
+    /// Presence over all nodes.
+    pub(super) elsewhere: Elsewhere,
 }
 
 /// A connection's place in a chat. Dropped, it is given up.
@@ -75,6 +79,7 @@ impl Hubs {
     /// Who is in a chat is told by name up to `presence_max` users.
     pub(super) fn new(
         layer: Arc<dyn ChannelLayer>,
+        lease: Arc<dyn Lease>,
         presence_max: usize,
     ) -> (Arc<Hubs>, mpsc::Receiver<LayerWork>) {
         let (work, todo) = mpsc::channel(LAYER_WORK_MAX);
@@ -87,6 +92,7 @@ impl Hubs {
             work,
             tasks: TaskTracker::new(),
             followers: Followers::default(),
+            elsewhere: Elsewhere::new(lease),
         });
         (hubs, todo)
     }
@@ -109,7 +115,9 @@ impl Hubs {
         let domain = self.domain().ok_or(ChatError::Unavailable)?;
         // First the hub, then the question where the chat stands: what is committed in between waits in the hub.
         let hub = self.find_or_make(chat);
-        let entered = domain.chats.enter(actor, chat).await?;
+        let entered = domain.chats.enter(actor, chat);
+        let (entered, ()) = tokio::join!(entered, self.look_elsewhere(&hub));
+        let entered = entered?;
         if hub.begin(&entered.head, entered.last_seq) == Delivery::Gap {
             self.repair(&hub);
         }
@@ -161,11 +169,15 @@ impl Hubs {
     }
 
     pub(super) fn find_or_make(&self, chat: ChatId) -> Arc<Hub> {
+        let begin = || {
+            self.elsewhere.begins(chat);
+            Arc::new(Hub::new(chat, self.presence_max))
+        };
         let hub = self
             .shard(chat)
             .lock()
             .entry(chat)
-            .or_insert_with(|| Arc::new(Hub::new(chat, self.presence_max)))
+            .or_insert_with(begin)
             .clone();
         self.join(&hub);
         hub

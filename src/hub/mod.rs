@@ -5,6 +5,7 @@
 mod backlog;
 mod bridge;
 mod delivery;
+mod elsewhere;
 mod follow;
 mod frame;
 #[allow(
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use delivery::{Audience, CHAT_DELETED, Encode, Ends, NOT_A_MEMBER, Seat, Voice};
+pub use elsewhere::{OnOwner, Owner};
 pub use follow::{Announce, Beginning, Follow, Following, Reports, Waiting};
 pub use frame::SharedFrame;
 pub use hub::Hub;
@@ -44,6 +46,7 @@ pub(crate) use queue::{Turn, Written};
 use crate::{
     chat::Domain,
     layer::{ChannelLayer, LayerError},
+    lease::Lease,
 };
 
 /// The hubs' own tasks: to and from the channel layer, and the sweep.
@@ -57,10 +60,11 @@ pub struct HubTasks {
 /// `presence_max` users.
 pub async fn start(
     layer: Arc<dyn ChannelLayer>,
+    lease: Arc<dyn Lease>,
     presence_max: usize,
 ) -> Result<(Arc<Hubs>, HubTasks), LayerError> {
     let node = layer.new_channel().await?;
-    let (hubs, todo) = Hubs::new(layer, presence_max);
+    let (hubs, todo) = Hubs::new(layer, lease, presence_max);
     let running = HubTasks {
         shutdown: CancellationToken::new(),
         tasks: hubs.tasks.clone(),
@@ -88,6 +92,8 @@ impl HubTasks {
             domain.clone(),
             self.shutdown.clone(),
         ));
+        self.tasks
+            .spawn(elsewhere::run(hubs.clone(), self.shutdown.clone()));
         self.tasks.spawn(sweep::run(
             hubs.clone(),
             domain.clone(),

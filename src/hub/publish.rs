@@ -8,7 +8,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{bridge, hubs::Hubs};
+use super::{
+    bridge::{self, Heard},
+    elsewhere::Note,
+    hubs::Hubs,
+};
 use crate::{chat::ChatEvent, layer::LayerError};
 
 /// A layer that is away is asked again after so long.
@@ -25,6 +29,8 @@ pub(super) enum LayerWork {
     Leave(ChatId),
     /// Tell the other nodes.
     Send(Arc<ChatEvent>),
+    /// Tell them what is no event.
+    Note(ChatId, Note),
 }
 
 /// Does what is to be done, in order, until the hubs end.
@@ -49,6 +55,15 @@ pub(super) async fn send(
                 chat,
                 hubs.layer.group_discard(&bridge::group(chat), &node).await,
             ),
+            LayerWork::Note(chat, note) => {
+                let Some(message) = bridge::outgoing_note(&node, &note) else {
+                    continue;
+                };
+                (
+                    chat,
+                    hubs.layer.group_send(&bridge::group(chat), message).await,
+                )
+            }
             LayerWork::Send(event) => {
                 let Some(message) = bridge::outgoing(&node, &event) else {
                     continue;
@@ -106,7 +121,8 @@ async fn hear(hubs: &Hubs, node: &str, events: &mut Vec<Arc<ChatEvent>>) -> Resu
     let mut message = hubs.layer.receive(node).await?;
     loop {
         match bridge::incoming(node, message) {
-            Some(event) => events.push(Arc::new(event)),
+            Some(Heard::Event(event)) => events.push(Arc::new(event)),
+            Some(Heard::Note(note)) => hubs.hear_note(note),
             None => debug!("a message of the channel layer is not for this node"),
         }
         if events.len() == AT_HAND_MAX {

@@ -257,13 +257,14 @@ impl<W: World> Connection<W> {
     }
 
     /// Takes the user's place in a chat, where only one connection counts.
-    pub(super) fn claim(
+    pub(super) async fn claim(
         &self,
         singles: &Arc<Singles>,
         chat: ChatId,
         actor: &Actor,
     ) -> Result<Option<Single>, Close> {
-        singles.claim(chat, actor.id(), &self.entry, self.registry().now())
+        let now = self.registry().now();
+        singles.claim(chat, actor.id(), &self.entry, now).await
     }
 
     /// Whose connection it is, once somebody has signed in.

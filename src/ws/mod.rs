@@ -10,6 +10,7 @@ pub mod close;
 mod consumer;
 pub mod dialect;
 mod inbound;
+mod online;
 mod outbound;
 mod pace;
 mod pulse;

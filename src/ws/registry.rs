@@ -22,7 +22,7 @@ use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{close, pulse::Pulse};
+use super::{close, online::Online, pulse::Pulse};
 use crate::{
     chat::{Actor, ConnectionId, Revoked},
     hub::{Close, Queue, QueueTotal},
@@ -51,6 +51,8 @@ pub struct Registry {
     gone: Notify,
     /// Who hears that a user's last connection has ended.
     left: OnceLock<Left>,
+    /// Tells the other nodes who has a socket open here.
+    online: OnceLock<Arc<Online>>,
     connections: [Mutex<HashMap<ConnectionId, Arc<Entry>>>; SHARDS],
     users: [Mutex<HashMap<UserId, Vec<Arc<Entry>>>>; SHARDS],
 }
@@ -99,6 +101,7 @@ impl Registry {
             is_draining: AtomicBool::new(false),
             gone: Notify::new(),
             left: OnceLock::new(),
+            online: OnceLock::new(),
             connections: Default::default(),
             users: Default::default(),
         })
@@ -146,6 +149,17 @@ impl Registry {
         shards
             .flat_map(|users| users.lock().keys().copied().collect::<Vec<_>>())
             .collect()
+    }
+
+    /// Has it told to the other nodes from now on whose first connection came and whose last one ended. Asked for once.
+    pub(super) fn tells_online(&self, online: &Arc<Online>) {
+        let _ = self.online.set(online.clone());
+    }
+
+    fn mark_online(&self, user: UserId) {
+        if let Some(online) = self.online.get() {
+            online.mark(user);
+        }
     }
 
     /// Tells `listener` of each user whose last connection has ended. Asked for once; it must not
@@ -325,6 +339,9 @@ impl Registry {
         if of_user.len() >= self.connections_per_user_max {
             return Err(close::TOO_MANY_CONNECTIONS);
         }
+        if of_user.is_empty() {
+            self.mark_online(user);
+        }
         of_user.push(entry.clone());
         *entry.actor.lock() = Some(actor);
         Ok(())
@@ -340,6 +357,7 @@ impl Registry {
             of_user.retain(|other| other.id != entry.id);
             if of_user.is_empty() {
                 users.remove(&actor.id());
+                self.mark_online(actor.id());
                 if let Some(Left(tell)) = self.left.get() {
                     tell(actor.id());
                 }

@@ -9,9 +9,9 @@ use std::{
 /// What each room may import. Who isn't listed stands above all rooms (`service`, `cli`, `main`).
 const ROOMS: &[(&str, &[&str])] = &[
     ("rest", &["view", "chat"]),
-    ("ws", &["view", "chat", "hub"]),
+    ("ws", &["view", "chat", "hub", "lease"]),
     ("web", &["view", "chat", "hub"]),
-    ("hub", &["view", "chat", "layer"]),
+    ("hub", &["view", "chat", "layer", "lease"]),
     ("view", &["chat"]),
     ("chat", &["store", "lease", "auth", "mail", "picture"]),
     ("store", &[]),

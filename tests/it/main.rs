@@ -24,6 +24,7 @@ mod lease;
 mod limits;
 mod lobby;
 mod logs;
+mod many_nodes;
 mod membership;
 mod presence;
 mod reactions;

@@ -1,43 +1,59 @@
 //! What the measured process costs, as the kernel counts it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::error::LoadError;
 
-/// Reads `/proc` of the server's process.
+/// Reads `/proc` of the server's processes.
 pub(super) struct Meter {
-    process: PathBuf,
+    processes: Vec<PathBuf>,
 }
 
 impl Meter {
-    /// The meter of a process that is there.
-    pub(super) fn of(pid: u32) -> Result<Self, LoadError> {
-        let meter = Self {
-            process: PathBuf::from(format!("/proc/{pid}")),
-        };
-        meter
-            .cpu()
-            .map_or(Err(LoadError::NoProcess(pid)), |_| Ok(meter))
+    /// The meter of processes that are there; none of none.
+    pub(super) fn of(pids: &[u32]) -> Result<Option<Self>, LoadError> {
+        let process = |pid| PathBuf::from(format!("/proc/{pid}"));
+        let is_there = |pid| ticks(&process(pid)).is_some();
+        if let Some(pid) = pids.iter().find(|pid| !is_there(**pid)) {
+            return Err(LoadError::NoProcess(*pid));
+        }
+        let processes: Vec<PathBuf> = pids.iter().map(|pid| process(*pid)).collect();
+        Ok((!processes.is_empty()).then_some(Self { processes }))
     }
 
-    /// User and system time of all of its threads, those that ended too; full ticks of 10 ms.
+    /// User and system time of all of their threads, those that ended too; full ticks of 10 ms.
     pub(super) fn cpu(&self) -> Option<Duration> {
-        let stat = fs::read_to_string(self.process.join("stat")).ok()?;
-        let ticks = parse_ticks(&stat)?;
+        let ticks: u64 = self
+            .processes
+            .iter()
+            .map(|process| ticks(process))
+            .sum::<Option<u64>>()?;
         Some(Duration::from_secs_f64(
             ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
         ))
     }
 
     pub(super) fn rss_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string(self.process.join("status")).ok()?;
-        parse_rss(&status)
+        let rss = |process: &PathBuf| {
+            let status = fs::read_to_string(process.join("status")).ok()?;
+            parse_rss(&status)
+        };
+        self.processes.iter().map(rss).sum()
     }
 
     pub(super) fn rss_mib(&self) -> Option<f64> {
         self.rss_bytes()
             .map(|bytes| bytes as f64 / f64::from(1 << 20))
     }
+}
+
+fn ticks(process: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    parse_ticks(&stat)
 }
 
 /// utime + stime. The command's name, the second field, may hold blanks and brackets (proc(5)).
@@ -78,9 +94,10 @@ mod tests {
 
     #[test]
     fn this_process_has_a_size_and_one_that_never_was_has_no_meter() {
-        let own = Meter::of(std::process::id()).unwrap();
+        let own = Meter::of(&[std::process::id()]).unwrap().unwrap();
         assert!(own.rss_bytes().unwrap() > 1024 * 1024);
         assert!(own.cpu().is_some());
-        assert!(Meter::of(u32::MAX).is_err());
+        assert!(Meter::of(&[std::process::id(), u32::MAX]).is_err());
+        assert!(Meter::of(&[]).unwrap().is_none());
     }
 }

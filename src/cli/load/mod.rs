@@ -48,20 +48,22 @@ const OTHER_FILES: u64 = 64;
 /// TERTULIA_FRAMES_PER_SECOND=0, and shows what it can with a core for itself (taskset).
 #[derive(clap::Args, Debug)]
 pub struct Load {
-    /// The server
+    /// The server; several nodes of one service, comma-separated, take the connections in turn
     #[arg(
         long,
-        value_name = "URL",
+        value_name = "URLS",
         default_value = "http://127.0.0.1:8000",
+        value_delimiter = ',',
         global = true
     )]
-    url: String,
+    url: Vec<String>,
     /// It is the limit server of bench/, which knows neither users nor chats
     #[arg(long, global = true)]
     limit: bool,
-    /// The server's process on this machine, whose CPU time and memory are to be told
-    #[arg(long, value_name = "PID", global = true)]
-    pid: Option<u32>,
+    /// The server's process on this machine, whose CPU time and memory are to be told; several,
+    /// comma-separated, are added up
+    #[arg(long, value_name = "PIDS", value_delimiter = ',', global = true)]
+    pid: Vec<u32>,
     /// Print the figures as one line of JSON
     #[arg(long, global = true)]
     json: bool,
@@ -110,7 +112,7 @@ impl Load {
         let run = Run {
             target: Target::find(&self.url, self.limit).await?,
             people: self.people,
-            meter: self.pid.map(Meter::of).transpose()?,
+            meter: Meter::of(&self.pid)?,
         };
         match self.scenario {
             Scenario::Fanout(fanout) => fanout.run(&run).await,

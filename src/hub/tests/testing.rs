@@ -19,7 +19,7 @@ use crate::{
     },
     hub::{self, HubTasks, Hubs},
     layer::ChannelLayer,
-    lease::MemoryLease,
+    lease::{Lease, MemoryLease},
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
 };
 
@@ -69,7 +69,8 @@ impl Town {
             messages_per_minute: 0,
             ..Limits::default()
         };
-        let (hubs, tasks) = hub::start(layer, 200).await.unwrap();
+        let lease: Arc<dyn Lease> = Arc::new(MemoryLease::default());
+        let (hubs, tasks) = hub::start(layer, lease.clone(), 200).await.unwrap();
         let store = self.store().await;
         let foundations = Foundations {
             store: store.clone(),
@@ -84,7 +85,7 @@ impl Town {
             avatar_bytes_max: 1 << 20,
             codes: RecoveryCodes::new(&secret),
             mailer: None,
-            lease: Arc::new(MemoryLease::default()),
+            lease,
             django: None,
             blacklist: None,
         };

@@ -15,6 +15,7 @@ pub(crate) mod post;
 pub(crate) mod redis;
 pub(crate) mod rpc;
 pub(crate) mod server;
+pub(crate) mod talk;
 pub(crate) mod tokens;
 
 use std::{future::Future, time::Duration};

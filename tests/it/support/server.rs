@@ -12,6 +12,7 @@ use std::{
 use tempfile::TempDir;
 use tertulia::{
     layer::ChannelLayer,
+    lease::{Lease, MemoryTown},
     service::{Parts, Service},
     settings::{Bind, Secret, Settings},
 };
@@ -50,13 +51,30 @@ impl Server {
 
     /// Two servers of one database, which hear each other by this layer, without limits.
     pub(crate) async fn two_nodes(layer: Arc<dyn ChannelLayer>) -> [Self; 2] {
+        let town = MemoryTown::default();
+        Self::nodes(
+            |_| (layer.clone(), Arc::new(town.node())),
+            |settings| {
+                settings.limits.messages_per_minute = 0;
+                settings.limits.changes_per_minute = 0;
+            },
+        )
+        .await
+    }
+
+    /// Servers of one database, each with a layer and a lease, and with other settings.
+    pub(crate) async fn nodes<const N: usize>(
+        common: impl Fn(usize) -> (Arc<dyn ChannelLayer>, Arc<dyn Lease>),
+        change: impl Fn(&mut Settings),
+    ) -> [Self; N] {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        [(); 2].map(|()| {
+        std::array::from_fn(|number| {
             let mut settings = settings(dir.path());
-            settings.limits.messages_per_minute = 0;
-            settings.limits.changes_per_minute = 0;
+            change(&mut settings);
+            let (layer, lease) = common(number);
             let parts = Parts {
-                layer: Some(layer.clone()),
+                layer: Some(layer),
+                lease: Some(lease),
                 shares_data_dir: true,
                 ..Parts::default()
             };

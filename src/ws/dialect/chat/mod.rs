@@ -78,7 +78,7 @@ impl Consumer for Chat {
         };
         // Before an older connection's place is taken: a user who only changes connections is there all the time.
         let present = world.hubs.present(&hub, &actor.user, cx.id());
-        let single = cx.claim(&world.singles, chat, &actor)?;
+        let single = cx.claim(&world.singles, chat, &actor).await?;
         let seat = Seat {
             connection: cx.id(),
             user: actor.id(),
