@@ -19,4 +19,5 @@ pub mod settings;
 pub mod store;
 pub mod urlencoded;
 pub mod view;
+pub mod web;
 pub mod ws;

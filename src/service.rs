@@ -34,6 +34,7 @@ use crate::{
         AccountColumns, Commit, DjangoBlacklist, DjangoTables, Foreign, Store, StoreError,
         StoreOptions, Uploads,
     },
+    web::{self, Pages},
     ws::{
         Origins, Registry, SecondConnection, Singles, SocketLimits, Sockets,
         dialect::{self, SupportRules, World},
@@ -542,11 +543,16 @@ fn front(
             Box::pin(async move { store.ping().await.map_err(|_| "away".to_owned()) })
         }),
     };
+    let hosts = AllowedHosts::new(settings.listening.allowed_hosts.clone());
+    let pages = Pages {
+        proxies: proxies.clone(),
+        hosts: hosts.clone(),
+    };
     let rest = rest::endpoint(Edge {
         domain: domain.clone(),
         proxies,
         origins,
-        hosts: AllowedHosts::new(settings.listening.allowed_hosts.clone()),
+        hosts,
         body_bytes_max: settings.connections.body_bytes,
         checks: vec![database],
     });
@@ -562,14 +568,16 @@ fn front(
     Front {
         sockets: dialect::routes(&sockets, root),
         root,
+        pages,
         rest,
     }
 }
 
-/// Sockets where a dialect is served, REST everywhere else.
+/// Sockets where a dialect is served, the pages where they are, REST everywhere else.
 struct Front<R> {
     sockets: Route,
     root: Option<dialect::RootDialect>,
+    pages: Pages,
     rest: R,
 }
 
@@ -579,6 +587,9 @@ impl<R: Endpoint<Output = Response>> Endpoint for Front<R> {
     async fn call(&self, request: Request) -> Result<Response> {
         if dialect::serves(&request, self.root) {
             return self.sockets.call(request).await;
+        }
+        if web::serves(&request) {
+            return self.pages.call(request).await;
         }
         self.rest.call(request).await
     }

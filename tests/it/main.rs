@@ -54,6 +54,7 @@ mod transcripts;
 mod two_nodes;
 mod typing;
 mod walk;
+mod web;
 mod wire;
 mod wrong_elsewhere;
 mod wrong_frames;

@@ -1,0 +1,234 @@
+// One chat as it is read: a run of its messages without a gap, which grows at both ends, and what belongs to them.
+
+const PAGE = 50;
+/** As many as the service gives at once. */
+const PAGE_MAX = 100;
+/** Chats whose members are asked for with how far they have read. */
+const MEMBERS_SHOWN = 100;
+
+export class Conversation {
+  messages = [];
+  /** What happened between the messages, by number: who came, who went. */
+  notices = [];
+  hasOlder = true;
+  /** Whether the run ends before the chat does: after a jump into the past. */
+  hasNewer = false;
+  isLoading = false;
+  isLoaded = false;
+  error = null;
+  /** Message id to emoji to user id to name. */
+  reactions = new Map();
+  /** How far each member has read. */
+  marks = new Map();
+  members = null;
+  /** The first message that was unread when the chat was opened. */
+  firstUnread = null;
+  #byId = new Map();
+  #client;
+  #changed;
+
+  constructor(chat, client, changed) {
+    this.chat = chat;
+    this.#client = client;
+    this.#changed = changed;
+  }
+
+  find(id) {
+    return this.#byId.get(id);
+  }
+
+  /** Loads the newest page, with all that is unread where it fits. */
+  async open(unread, me) {
+    await this.#load(async () => {
+      const pageSize = Math.min(PAGE_MAX, Math.max(PAGE, unread + PAGE / 2));
+      const page = await this.#client.history(this.chat, { pageSize });
+      this.#replace(page.messages);
+      this.hasOlder = page.hasOlder;
+      this.hasNewer = false;
+      this.isLoaded = true;
+      this.firstUnread = this.#unreadFrom(unread, me);
+    });
+    if (this.isLoaded) await Promise.all([this.loadMembers(), this.#loadChanges()]).catch(() => {});
+  }
+
+  async #load(load) {
+    if (this.isLoading) return;
+    this.isLoading = true;
+    this.error = null;
+    this.#changed();
+    try {
+      await load();
+    } catch (error) {
+      this.error = error;
+    }
+    this.isLoading = false;
+    this.#changed();
+  }
+
+  async older() {
+    if (!this.hasOlder || this.messages.length === 0 || this.error) return;
+    await this.#load(async () => {
+      const page = await this.#client.history(this.chat, { before: this.messages[0].id, pageSize: PAGE_MAX });
+      this.#merge(page.messages.reverse(), 'before');
+      this.hasOlder = page.hasOlder;
+    });
+  }
+
+  async newer() {
+    if (!this.hasNewer || this.error) return;
+    await this.#load(async () => {
+      const page = await this.#client.history(this.chat, { after: this.messages.at(-1).id, pageSize: PAGE_MAX });
+      this.#merge(page.messages.reverse(), 'after');
+      this.hasNewer = page.hasNewer && page.messages.length > 0;
+    });
+  }
+
+  /** Goes to where a message is, wherever that is. */
+  async around(id) {
+    if (this.#byId.has(id)) return;
+    await this.#load(async () => {
+      const [before, after] = await Promise.all([
+        this.#client.history(this.chat, { before: id, pageSize: PAGE }),
+        this.#client.history(this.chat, { after: id - 1, pageSize: PAGE }),
+      ]);
+      this.#replace([...after.messages, ...before.messages]);
+      this.hasOlder = before.hasOlder;
+      this.hasNewer = after.hasNewer;
+    });
+  }
+
+  /** How far everybody has read. */
+  async loadMembers() {
+    const path = `/api/chats/${this.chat}/members/?page_size=${MEMBERS_SHOWN}`;
+    const page = await this.#client.request('GET', path);
+    this.members = page.results;
+    this.memberCount = page.count;
+    for (const { user, last_read_seq: seq } of page.results) this.#mark(user.id, seq);
+    this.#changed();
+  }
+
+  /** Reactions and comings and goings since the first message of the newest page. */
+  async #loadChanges() {
+    if (this.messages.length === 0) return;
+    const since = this.messages[0].seq - 1;
+    const { results } = await this.#client.request('GET', `/api/chats/${this.chat}/events/?since=${since}`);
+    for (const event of results) this.#side(event);
+    this.#changed();
+  }
+
+  /** Where the unread messages begin, counted from the run's end; nowhere, where they begin before it. */
+  #unreadFrom(unread, me) {
+    let left = unread;
+    let first = null;
+    for (let at = this.messages.length - 1; at >= 0 && left > 0; at--) {
+      const message = this.messages[at];
+      if (message.sender.id === me || message.is_deleted) continue;
+      first = message.id;
+      left -= 1;
+    }
+    return left === 0 ? first : null;
+  }
+
+  #replace(newestFirst) {
+    this.messages = newestFirst.reverse();
+    this.#byId = new Map(this.messages.map((message) => [message.id, message]));
+    for (const message of this.messages) this.#tally(message);
+  }
+
+  /** What the service says of a message's reactions, where it says it with the message. */
+  #tally(message) {
+    if (!Array.isArray(message.reactions)) return;
+    const tally = new Map();
+    for (const { emoji, users } of message.reactions) {
+      tally.set(emoji, new Map(users.map((user) => [user.id, user.username])));
+    }
+    this.reactions.set(message.id, tally);
+  }
+
+  #merge(messages, where) {
+    const fresh = messages.filter(({ id }) => !this.#byId.has(id));
+    for (const message of fresh) {
+      this.#byId.set(message.id, message);
+      this.#tally(message);
+    }
+    this.messages = where === 'before' ? [...fresh, ...this.messages] : [...this.messages, ...fresh];
+  }
+
+  /** An event of this chat. */
+  apply(event) {
+    switch (event.type) {
+      case 'message':
+        if (!this.hasNewer && this.isLoaded) this.#merge([event.data], 'after');
+        break;
+      case 'message_edited':
+      case 'message_deleted':
+        this.#put(event.data);
+        break;
+      default:
+        this.#side(event);
+    }
+  }
+
+  #put(message) {
+    const at = this.messages.findIndex(({ id }) => id === message.id);
+    if (at < 0) return;
+    this.messages = this.messages.with(at, message);
+    this.#byId.set(message.id, message);
+    if (message.is_deleted) this.reactions.delete(message.id);
+  }
+
+  #side(event) {
+    switch (event.type) {
+      case 'reaction_added':
+        this.#reaction(event).set(event.user_id, event.username);
+        break;
+      case 'reaction_removed': {
+        const users = this.#reaction(event);
+        users.delete(event.user_id);
+        if (users.size === 0) this.reactions.get(event.message_id).delete(event.emoji);
+        break;
+      }
+      case 'messages_read':
+        this.#mark(event.user_id, event.last_read_seq);
+        break;
+      case 'member_joined':
+      case 'member_left':
+      case 'chat_updated':
+        if (!this.notices.some(({ seq }) => seq === event.seq)) {
+          this.notices = [...this.notices, event].sort((a, b) => a.seq - b.seq);
+        }
+        if (event.user) this.#member(event);
+        break;
+      case 'member_changed':
+        this.#member(event);
+        break;
+    }
+  }
+
+  #reaction({ message_id: id, emoji }) {
+    if (!this.reactions.has(id)) this.reactions.set(id, new Map());
+    const tally = new Map(this.reactions.get(id)); // another one, so that its message is drawn anew
+    this.reactions.set(id, tally);
+    const users = new Map(tally.get(emoji));
+    tally.set(emoji, users);
+    return users;
+  }
+
+  #mark(user, seq) {
+    this.marks.set(user, Math.max(seq, this.marks.get(user) ?? 0));
+  }
+
+  #member({ type, user, role, seq }) {
+    if (!this.members) return;
+    const others = this.members.filter((member) => member.user.id !== user.id);
+    const was = this.members.find((member) => member.user.id === user.id);
+    this.members = type === 'member_left' ? others : [...others, { ...was, user, role }];
+    if (type === 'member_joined' && !was) this.#mark(user.id, seq);
+  }
+
+  /** Up to which number everybody else, and anybody else, has read. */
+  readBy(me) {
+    const marks = [...this.marks].filter(([user]) => user !== me).map(([, seq]) => seq);
+    return marks.length ? Math.max(...marks) : 0;
+  }
+}
