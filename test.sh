@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: form, lints, documents, the tour of README.md, a
-# short run of the benchmarks, and all tests, which come last. Needs a Rust toolchain; what else is
+# Everything that must hold before a change lands: form, lints, documents, the tour of README.md, the
+# pages in a browser, a short run of the benchmarks, and all tests, which come last. Needs a Rust toolchain; what else is
 # missing is installed with Debian's package manager.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -24,7 +24,7 @@ install_missing() {
 }
 
 step "what is needed"
-install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs
+install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs npm=npm chromium=chromium
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
   rustup component add rustfmt clippy
 fi
@@ -51,6 +51,10 @@ step "beside a real Django"
 python3 -c 'import ensurepip' 2>/dev/null || install_missing no-such-command=python3-venv
 [ -d /usr/lib/postgresql ] || install_missing no-such-command=postgresql
 tests/python/run.sh target/release/tertulia
+
+step "the pages, in a browser"
+npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
+TERTULIA_BINARY="$PWD/target/release/tertulia" npm test --prefix tests/browser --silent
 
 if [ -x bench/run.sh ]; then
   step "the benchmarks, in short"

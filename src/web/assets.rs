@@ -47,6 +47,7 @@ const FILES: &[(&str, &[u8])] = files![
     "app/i18n.js"
     "app/kept.js"
     "app/main.js"
+    "app/reason.js"
     "app/store.js"
     "app/text.js"
     "app/ui/app.js"

@@ -15,7 +15,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ];
 /** Only a failure waits this long. */
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 export function launch() {

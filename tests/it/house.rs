@@ -10,7 +10,7 @@ use std::{
 const ROOMS: &[(&str, &[&str])] = &[
     ("rest", &["view", "chat"]),
     ("ws", &["view", "chat", "hub", "lease"]),
-    ("web", &["view", "chat", "hub"]),
+    ("web", &[]),
     ("hub", &["view", "chat", "layer", "lease"]),
     ("view", &["chat"]),
     ("chat", &["store", "lease", "auth", "mail", "picture"]),

@@ -24,6 +24,11 @@ export class Conversation {
   /** The first message that was unread when the chat was opened. */
   firstUnread = null;
   #byId = new Map();
+  /** What happened while a page was on its way: it may have been written before. */
+  #early = [];
+  #loading = null;
+  /** The last number that spoke of a reaction: what is loaded may be older than what was heard. */
+  #spoken = new Map();
   #client;
   #changed;
 
@@ -51,17 +56,16 @@ export class Conversation {
     if (this.isLoaded) await Promise.all([this.loadMembers(), this.#loadChanges()]).catch(() => {});
   }
 
+  /** Only one page is on its way at a time. */
   async #load(load) {
     if (this.isLoading) return;
     this.isLoading = true;
     this.error = null;
     this.#changed();
-    try {
-      await load();
-    } catch (error) {
-      this.error = error;
-    }
+    this.#loading = load().catch((error) => (this.error = error));
+    await this.#loading;
     this.isLoading = false;
+    for (const event of this.#early.splice(0)) this.apply(event);
     this.#changed();
   }
 
@@ -85,6 +89,7 @@ export class Conversation {
 
   /** Goes to where a message is, wherever that is. */
   async around(id) {
+    await this.#loading;
     if (this.#byId.has(id)) return;
     await this.#load(async () => {
       const [before, after] = await Promise.all([
@@ -132,33 +137,20 @@ export class Conversation {
   #replace(newestFirst) {
     this.messages = newestFirst.reverse();
     this.#byId = new Map(this.messages.map((message) => [message.id, message]));
-    for (const message of this.messages) this.#tally(message);
-  }
-
-  /** What the service says of a message's reactions, where it says it with the message. */
-  #tally(message) {
-    if (!Array.isArray(message.reactions)) return;
-    const tally = new Map();
-    for (const { emoji, users } of message.reactions) {
-      tally.set(emoji, new Map(users.map((user) => [user.id, user.username])));
-    }
-    this.reactions.set(message.id, tally);
   }
 
   #merge(messages, where) {
     const fresh = messages.filter(({ id }) => !this.#byId.has(id));
-    for (const message of fresh) {
-      this.#byId.set(message.id, message);
-      this.#tally(message);
-    }
+    for (const message of fresh) this.#byId.set(message.id, message);
     this.messages = where === 'before' ? [...fresh, ...this.messages] : [...this.messages, ...fresh];
   }
 
   /** An event of this chat. */
   apply(event) {
+    if (this.isLoading && event.data?.sender) this.#early.push(event);
     switch (event.type) {
       case 'message':
-        if (!this.hasNewer && this.isLoaded) this.#merge([event.data], 'after');
+        if (!this.hasNewer && this.isLoaded && event.seq > (this.messages.at(-1)?.seq ?? 0)) this.#merge([event.data], 'after');
         break;
       case 'message_edited':
       case 'message_deleted':
@@ -180,9 +172,10 @@ export class Conversation {
   #side(event) {
     switch (event.type) {
       case 'reaction_added':
-        this.#reaction(event).set(event.user_id, event.username);
+        if (this.#isNews(event)) this.#reaction(event).set(event.user_id, event.username);
         break;
       case 'reaction_removed': {
+        if (!this.#isNews(event)) break;
         const users = this.#reaction(event);
         users.delete(event.user_id);
         if (users.size === 0) this.reactions.get(event.message_id).delete(event.emoji);
@@ -203,6 +196,13 @@ export class Conversation {
         this.#member(event);
         break;
     }
+  }
+
+  #isNews({ message_id: id, user_id: user, emoji, seq }) {
+    const key = `${id} ${user} ${emoji}`;
+    if (seq <= (this.#spoken.get(key) ?? 0)) return false;
+    this.#spoken.set(key, seq);
+    return true;
   }
 
   #reaction({ message_id: id, emoji }) {

@@ -5,6 +5,7 @@ import { SignedOut, Tertulia } from '../tertulia.js';
 import { Conversation } from './conversation.js';
 import { blocks, tokens } from './kept.js';
 import { t } from './i18n.js';
+import { reason, reasonOf } from './reason.js';
 
 /** What the service may or may not offer, by an address that answers where it does. */
 const FEATURES = {
@@ -18,6 +19,11 @@ const TYPING_MAX = 10_000;
 /** Conversations that stay loaded. */
 const LOADED_MAX = 12;
 const TOAST = 5000;
+
+/** Names that differ only in case are one room. */
+function roomKey(name) {
+  return (name ?? '').normalize('NFKC').toLowerCase();
+}
 
 export class Store {
   me = null;
@@ -164,7 +170,7 @@ export class Store {
         // A support chat that isn't one's own comes with its customer in the list of those.
         if (event.data.kind === 'support' && this.#isDesk(event.data)) return this.#askSupport();
         this.#put(event.data);
-        return this.#joining.get(event.data.name)?.(event.data);
+        return this.#joining.get(roomKey(event.data.name))?.(event.data);
       case 'chat_removed':
       case 'chat_deleted':
         return this.#drop(id);
@@ -187,7 +193,7 @@ export class Store {
         this.#comes(id, event.user_id, false);
         return this.#know(event.user_id, { is_online: false, last_seen: event.last_seen });
       case 'error':
-        if (!event.client_id && event.code !== 'rate_limited') this.toast(event.message);
+        if (!event.client_id && event.code !== 'rate_limited') this.toast(reason(event));
         return;
       default:
         return this.#inChat(id, event);
@@ -429,18 +435,19 @@ export class Store {
   /** Enters a room, which is made where there is none: a room is entered through its own socket. */
   enterRoom(name) {
     const access = tokens.get()?.access ?? '';
-    const known = [...this.chats.values()].find((chat) => chat.kind === 'room' && chat.name === name);
+    const key = roomKey(name);
+    const known = [...this.chats.values()].find((chat) => chat.kind === 'room' && roomKey(chat.name) === key);
     if (known) return Promise.resolve(known);
     return new Promise((resolve, reject) => {
       const url = `${location.origin.replace('http', 'ws')}/ws/room/${encodeURIComponent(name)}/?history=0`;
       const socket = new WebSocket(url, ['bearer', access]);
       const done = (settle, value) => {
-        this.#joining.delete(name);
+        this.#joining.delete(key);
         settle(value);
         socket.close();
       };
-      this.#joining.set(name, (chat) => done(resolve, chat));
-      socket.onclose = ({ code, reason }) => code === 1000 || done(reject, new Error(reason || t('roomRefused')));
+      this.#joining.set(key, (chat) => done(resolve, chat));
+      socket.onclose = ({ code }) => code === 1000 || done(reject, { code, message: t('roomRefused') });
     });
   }
 
@@ -456,7 +463,7 @@ export class Store {
     try {
       return await deed();
     } catch (error) {
-      if (!(error instanceof SignedOut)) this.toast(error.message);
+      if (!(error instanceof SignedOut)) this.toast(reasonOf(error));
       return undefined;
     }
   }

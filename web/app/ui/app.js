@@ -113,7 +113,7 @@ function Phase() {
     ${store.phase === 'failed' && html`<main class="empty whole">
       <span class="empty-icon"><${Icon} name="offline" /></span>
       <h1>${t('unreachable')}</h1>
-      <p>${store.error?.message}</p>
+      
       <button type="button" class="button primary" onClick=${() => void store.start()}>${t('tryAgain')}</button>
     </main>`}
     <div class="toasts" role="alert">${store.toasts.map(({ text }) => html`<div class="toast">${text}</div>`)}</div>

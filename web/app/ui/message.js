@@ -5,6 +5,7 @@ import { Avatar } from './avatar.js';
 import { Icon } from './icons.js';
 import { isOnlyEmoji, nameOf, parts } from '../text.js';
 import { t, time } from '../i18n.js';
+import { reason } from '../reason.js';
 
 /** Without a pointer that hovers a tap opens the menu: there is no button to be shown. */
 const CAN_HOVER = matchMedia('(hover: hover)');
@@ -89,7 +90,7 @@ export class Message extends Component {
           </span>
         </div>
         <${Reactions} tally=${tally} me=${me} onToggle=${onToggle} />
-        ${pending?.state === 'failed' && html`<div class="failed-line">${pending.error}</div>`}
+        ${pending?.state === 'failed' && html`<div class="failed-line">${reason(pending)}</div>`}
         ${pending?.delayedUntil > Date.now() && html`<div class="failed-line quiet">${t('sendsAt', { time: time(new Date(pending.delayedUntil)) })}</div>`}
       </div>
       ${(!isDeleted || pending) && html`<button type="button" class="icon-button act" aria-label=${t('actions')} aria-haspopup="menu" onClick=${open}><${Icon} name="more" /></button>`}

@@ -12,8 +12,22 @@ function estimate({ text, reply_to: replyTo }, isFirst) {
   return 20 + lines * LINE + (isFirst ? 10 : 0) + (replyTo ? 46 : 0);
 }
 
+const moments = new WeakMap();
+/** When a message was sent: worked out once, since all rows are made anew with each message. */
+function momentOf(message) {
+  let moment = moments.get(message);
+  if (!moment) {
+    const date = new Date(message.timestamp);
+    moment = { date, ms: date.getTime(), day: date.toDateString() };
+    moments.set(message, moment);
+  }
+  return moment;
+}
+
 function isTogether(one, other) {
-  return one && other && one.sender.id === other.sender.id && Math.abs(new Date(one.timestamp) - new Date(other.timestamp)) < TOGETHER;
+  if (!one || !other || one.sender.id !== other.sender.id) return false;
+  const [before, after] = [momentOf(one), momentOf(other)];
+  return before.day === after.day && Math.abs(before.ms - after.ms) < TOGETHER;
 }
 
 /** An unsent message in the form of a stored one. */
@@ -38,11 +52,11 @@ export function rowsOf(conversation, outbox, me) {
   }
   const notices = [...conversation.notices];
   const rows = [];
-  let date = null;
+  let lastDay = null;
   entries.forEach(({ message, pending }, at) => {
     const next = entries[at + 1]?.message;
-    const here = new Date(message.timestamp);
-    const isNewDay = date === null || here.toDateString() !== date.toDateString();
+    const { date, day } = momentOf(message);
+    const isNewDay = day !== lastDay;
     let isBroken = isNewDay;
     while (notices.length && message.seq > notices[0].seq) {
       const event = notices.shift();
@@ -50,16 +64,16 @@ export function rowsOf(conversation, outbox, me) {
       rows.push({ kind: 'notice', key: `n${event.seq}`, event, estimate: SEPARATOR });
       isBroken = true;
     }
-    if (isNewDay) rows.push({ kind: 'day', key: `d${here.toDateString()}`, date: here, estimate: SEPARATOR });
+    if (isNewDay) rows.push({ kind: 'day', key: `d${day}`, date, estimate: SEPARATOR });
     if (message.id === conversation.firstUnread) {
       rows.push({ kind: 'unread', key: 'unread', estimate: SEPARATOR });
       isBroken = true;
     }
-    date = here;
+    lastDay = day;
     const isFirst = isBroken || !isTogether(entries[at - 1]?.message, message);
-    const isLast = !isTogether(message, next) || (next && here.toDateString() !== new Date(next.timestamp).toDateString());
+    const isLast = !isTogether(message, next);
     const key = pending ? `p${pending.clientId}` : `m${message.id}`;
-    rows.push({ kind: 'message', key, message, pending, isFirst, isLast: Boolean(isLast), estimate: estimate(message, isFirst) });
+    rows.push({ kind: 'message', key, message, pending, isFirst, isLast, estimate: estimate(message, isFirst) });
   });
   for (const event of conversation.hasNewer ? [] : notices) {
     rows.push({ kind: 'notice', key: `n${event.seq}`, event, estimate: SEPARATOR });
