@@ -3,6 +3,8 @@
 const PAGE = 50;
 /** As many as the service gives at once. */
 const PAGE_MAX = 100;
+/** An address is good for longer than this: one that doesn't work then never will. */
+const RENEWED_FOR = 60_000;
 /** Chats whose members are asked for with how far they have read. */
 const MEMBERS_SHOWN = 100;
 
@@ -27,6 +29,7 @@ export class Conversation {
   /** What happened while a page was on its way: it may have been written before. */
   #early = [];
   #loading = null;
+  #renewed = new Map();
   /** The last number that spoke of a reaction: what is loaded may be older than what was heard. */
   #spoken = new Map();
   #client;
@@ -100,6 +103,16 @@ export class Conversation {
       this.hasOlder = before.hasOlder;
       this.hasNewer = after.hasNewer;
     });
+  }
+
+  /** A message as it is now, with a new address of its file. */
+  async renew(id) {
+    if (Date.now() - (this.#renewed.get(id) ?? 0) < RENEWED_FOR) return this.find(id);
+    this.#renewed.set(id, Date.now());
+    const message = await this.#client.request('GET', `/api/chats/${this.chat}/messages/${id}/`);
+    this.#put(message);
+    this.#changed();
+    return message;
   }
 
   /** How far everybody has read. */

@@ -63,6 +63,7 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
   const [deleting, setDeleting] = useState(null);
   const [marked, setMarked] = useState(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
+  const [uploads, setUploads] = useState([]);
   const me = store.me.id;
   const outbox = store.client.outbox.filter((entry) => entry.chat === chat.id);
   const stamp = outbox.map((entry) => entry.clientId + entry.state + (entry.delayedUntil ?? '')).join();
@@ -107,11 +108,14 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
     if (conversation.hasNewer) store.reload(chat.id);
     else list.current?.toEnd();
   };
-  const onFiles = (files) => {
+  const onFiles = async (files) => {
     for (const file of files) {
       const form = new FormData();
+      form.append('client_id', crypto.randomUUID?.() ?? `${Date.now()}-${file.name}`.slice(0, 64));
       form.append('file', file);
-      void store.attempt(() => store.client.request('POST', `/api/chats/${chat.id}/attachments/`, form));
+      setUploads((names) => [...names, file.name]);
+      await store.attempt(() => store.client.request('POST', `/api/chats/${chat.id}/attachments/`, form));
+      setUploads((names) => names.filter((name) => name !== file.name));
     }
   };
   const toggle = (message) => (emoji, isOn) => void store.attempt(() => store.client.react(chat.id, message.id, emoji, isOn));
@@ -128,7 +132,7 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
       showsSender=${showsSender && !isOwn} replied=${message.reply_to ? conversation.find(message.reply_to) : undefined}
       tally=${conversation.reactions.get(message.id)} me=${me} isRead=${!pending && message.seq <= readTo} isMarked=${marked === message.id}
       picture=${showsSender && !isOwn && isLast ? store.person(message.sender.id)?.avatar : null}
-      onAct=${(at) => setMenu({ at, message, pending })} onToggle=${toggle(message)} onJump=${jump} />`;
+      onAct=${(at) => setMenu({ at, message, pending })} onToggle=${toggle(message)} onJump=${jump} onRenew=${() => store.attempt(() => conversation.renew(message.id))} />`;
   };
 
   const onKeyDown = (event) => {
@@ -173,6 +177,7 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
         <${Icon} name="down" />${chat.unread_count > 0 && html`<span class="badge">${chat.unread_count}</span>`}
       </button>`}
     </div>
+    ${uploads.length > 0 && html`<div class="uploads" role="status"><span class="spinner" aria-hidden="true"></span>${t('sendsFile', { name: uploads[0] })}</div>`}
     ${isBlocked
       ? html`<div class="composer blocked"><p>${t('blockedHint', { name: nameOf(other) })}</p>
           <button type="button" class="button" onClick=${() => void store.attempt(() => store.block(other.id, false))}>${t('unblock')}</button></div>`

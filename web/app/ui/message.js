@@ -26,9 +26,23 @@ function Ticks({ state, isRead }) {
   return isRead ? html`<${Icon} name="checks" label=${t('read')} />` : html`<${Icon} name="check" label=${t('sent')} />`;
 }
 
-function Attachment({ file }) {
-  const size = file.size === undefined ? '' : t('kilobytes', { count: Math.max(1, Math.round(file.size / 1024)) });
-  return html`<a class="file" href=${file.url} download=${file.name} rel="noopener">
+/** What a browser shows by itself; whatever else is only fetched. */
+const PICTURES = ['image/png', 'image/jpeg', 'image/webp', 'image/gif'];
+
+/** A file. Its address is good for an hour: a new one is asked for when it is wanted. */
+function Attachment({ file, onRenew }) {
+  const fetchIt = async (event) => {
+    event.preventDefault();
+    const renewed = await onRenew();
+    if (!renewed) return;
+    const link = document.createElement('a');
+    link.href = renewed.attachment.url;
+    link.download = file.name;
+    link.click();
+  };
+  const size = t('kilobytes', { count: Math.max(1, Math.round(file.bytes / 1024)) });
+  return html`<a class=${PICTURES.includes(file.content_type) ? 'file picture-file' : 'file'} href=${file.url} download=${file.name} onClick=${fetchIt}>
+    ${PICTURES.includes(file.content_type) && html`<img src=${file.url} alt=${file.name} loading="lazy" onError=${onRenew} />`}
     <span class="file-icon"><${Icon} name="file" /></span>
     <span class="file-name">${file.name}</span>
     <span class="file-size">${size}</span>
@@ -53,7 +67,7 @@ export class Message extends Component {
     return Object.keys(next).some((key) => typeof next[key] !== 'function' && next[key] !== this.props[key]);
   }
 
-  render({ message, isOwn, isFirst, isLast, showsSender, replied, tally, me, isRead, pending, picture, isMarked, onAct, onToggle, onJump }) {
+  render({ message, isOwn, isFirst, isLast, showsSender, replied, tally, me, isRead, pending, picture, isMarked, onAct, onToggle, onJump, onRenew }) {
     const { text, is_deleted: isDeleted, attachment } = message;
     const at = new Date(message.timestamp);
     const name = nameOf(message.sender);
@@ -79,7 +93,7 @@ export class Message extends Component {
             <span class="quote-name">${replied ? nameOf(replied.sender) : t('message')}</span>
             <span class="quote-text">${replied ? (replied.is_deleted ? t('deleted') : replied.text) : t('showMessage')}</span>
           </button>`}
-          ${attachment && !isDeleted && html`<${Attachment} file=${attachment} />`}
+          ${attachment && !isDeleted && html`<${Attachment} file=${attachment} onRenew=${onRenew} />`}
           ${isDeleted
             ? html`<span class="deleted">${t('deleted')}</span>`
             : !attachment && html`<span class="text" dir="auto"><${Text} text=${text} /></span>`}

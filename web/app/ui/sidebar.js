@@ -95,6 +95,10 @@ function Found({ store, query, chats, openId, base, onPerson, onMessage }) {
   const wanted = query.toLowerCase();
   const named = chats.filter((chat) => `${titleOf(store, chat)} ${store.other(chat)?.username ?? ''}`.toLowerCase().includes(wanted));
   const known = new Set(chats.map((chat) => store.other(chat)?.id));
+  const where = (message) => {
+    const chat = store.chat(message.chat);
+    return [chat && titleOf(store, chat), brief(new Date(message.timestamp))].filter(Boolean).join(' · ');
+  };
   const others = people.filter(({ id }) => !known.has(id));
   if (named.length + others.length + messages.length === 0) {
     return html`<div class="empty small"><p>${t('nothingFound')}</p></div>`;
@@ -108,7 +112,7 @@ function Found({ store, query, chats, openId, base, onPerson, onMessage }) {
     ${messages.length > 0 && html`<h3 class="found-head">${t('messages')}</h3>
       <ul class="plain">${messages.map((message) => html`<li><button type="button" class="person-row tall" onClick=${() => onMessage(message)}>
         <${Avatar} id=${message.sender.id} name=${nameOf(message.sender)} size="small" />
-        <span class="person-name">${nameOf(message.sender)}</span><span class="person-note">${message.text}</span>
+        <span class="person-name">${nameOf(message.sender)}<span class="found-where"> · ${where(message)}</span></span><span class="person-note">${message.text}</span>
       </button></li>`)}</ul>`}
   </div>`;
 }

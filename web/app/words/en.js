@@ -136,6 +136,7 @@ export const en = {
   send: 'Send',
   sendAgain: 'Send again',
   sendsAt: 'Too many at once: sent again at {time}',
+  sendsFile: 'Sending {name}…',
   sent: 'Sent',
   sessions: 'Where you are signed in',
   settings: 'Settings',

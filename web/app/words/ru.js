@@ -146,6 +146,7 @@ export const ru = {
   send: 'Отправить',
   sendAgain: 'Отправить снова',
   sendsAt: 'Слишком много сразу: отправится в {time}',
+  sendsFile: 'Отправляется {name}…',
   sent: 'Отправлено',
   sessions: 'Где вы вошли',
   settings: 'Настройки',
