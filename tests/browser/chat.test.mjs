@@ -76,6 +76,10 @@ test('messages are answered, changed, reacted to and deleted, and both sides see
   await write(a, 'Where are we now?');
   await message(b, 'Where are we now?').locator('.meta', { hasText: 'edited' }).waitFor();
 
+  await act(a, 'Where are we now?', /^Read by/);
+  await a.getByRole('dialog').getByText(boris.username).first().waitFor();
+  await a.keyboard.press('Escape');
+
   await act(b, 'At the station', 'React with 👍');
   await a.getByRole('button', { name: new RegExp(`👍.*by ${boris.username}`) }).click();
   await b.locator('.reaction', { hasText: '2' }).waitFor();

@@ -239,9 +239,15 @@ export class Conversation {
     if (type === 'member_joined' && !was) this.#mark(user.id, seq);
   }
 
-  /** Up to which number everybody else, and anybody else, has read. */
+  /** Up to which number anybody else has read. */
   readBy(me) {
     const marks = [...this.marks].filter(([user]) => user !== me).map(([, seq]) => seq);
-    return marks.length ? Math.max(...marks) : 0;
+    return Math.max(0, ...marks);
+  }
+
+  /** Who else has read a message. */
+  readersOf({ seq }, me) {
+    const members = this.members ?? [];
+    return members.map(({ user }) => user).filter(({ id }) => id !== me && (this.marks.get(id) ?? 0) >= seq);
   }
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useRef, useState } from './html.js';
 import { Avatar } from './avatar.js';
 import { Composer } from './composer.js';
-import { Confirm, Menu } from './dialog.js';
+import { Confirm, Dialog, Menu } from './dialog.js';
 import { Icon } from './icons.js';
 import { Message, QUICK } from './message.js';
 import { VirtualList } from './virtual.js';
@@ -35,7 +35,7 @@ function noticeText(store, { type, user, by, data, role }) {
 }
 
 /** What may be done with a message. */
-function actionsOf({ store, chat, message, pending, onReply, onEdit, onDelete }) {
+function actionsOf({ store, chat, message, pending, readers, onReply, onEdit, onDelete, onReaders }) {
   const { client } = store;
   if (pending) {
     return [
@@ -49,6 +49,7 @@ function actionsOf({ store, chat, message, pending, onReply, onEdit, onDelete })
   return [
     { label: t('reply'), icon: 'reply', act: () => onReply(message) },
     { label: t('copy'), icon: 'copy', act: () => void navigator.clipboard?.writeText(message.text) },
+    isOwn && chat.kind !== 'personal' && { label: t('readBy', { count: readers.length }), icon: 'checks', act: () => onReaders(readers) },
     isOwn && !message.attachment && { label: t('edit'), icon: 'edit', act: () => onEdit(message) },
     mayDelete && { label: t('delete'), icon: 'trash', isDanger: true, act: () => onDelete(message) },
   ];
@@ -61,6 +62,7 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
   const [editing, setEditing] = useState(null);
   const [menu, setMenu] = useState(null);
   const [deleting, setDeleting] = useState(null);
+  const [readers, setReaders] = useState(null);
   const [marked, setMarked] = useState(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
   const [uploads, setUploads] = useState([]);
@@ -190,12 +192,19 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
             setEditing(last);
           }} />`}
     ${menu && html`<${Menu} at=${menu.at} label=${t('actions')} onClose=${() => setMenu(null)}
-      items=${actionsOf({ store, chat, ...menu, onReply: (message) => { setEditing(null); setReplyTo(message); }, onEdit: (message) => { setReplyTo(null); setEditing(message); }, onDelete: setDeleting })}>
+      items=${actionsOf({ store, chat, ...menu, readers: conversation.readersOf(menu.message, me), onReaders: setReaders, onReply: (message) => { setEditing(null); setReplyTo(message); }, onEdit: (message) => { setReplyTo(null); setEditing(message); }, onDelete: setDeleting })}>
       ${!menu.pending && html`<div class="quick">${QUICK.map((emoji) => {
         const has = conversation.reactions.get(menu.message.id)?.get(emoji)?.has(me) ?? false;
         return html`<button type="button" role="menuitem" tabindex="-1" class=${has ? 'on' : ''} aria-label=${t('reactWith', { emoji })}
           onClick=${() => { setMenu(null); toggle(menu.message)(emoji, !has); }}>${emoji}</button>`;
       })}</div>`}
+    <//>`}
+    ${readers && html`<${Dialog} title=${t('readBy', { count: readers.length })} onClose=${() => setReaders(null)}>
+      ${readers.length === 0
+        ? html`<p class="dialog-text">${t('readByNobody')}</p>`
+        : html`<ul class="plain">${readers.map((user) => html`<li key=${user.id} class="member">
+            <${Avatar} id=${user.id} name=${nameOf(user)} picture=${store.person(user.id)?.avatar} size="small" />
+            <span class="person-name">${nameOf(user)}</span><span class="person-note">@${user.username}</span></li>`)}</ul>`}
     <//>`}
     ${deleting && html`<${Confirm} title=${t('deleteMessage')} text=${t('deleteMessageHint')} action=${t('delete')} onClose=${() => setDeleting(null)}
       onConfirm=${() => void store.attempt(() => store.client.remove(chat.id, deleting.id))} />`}

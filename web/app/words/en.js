@@ -114,6 +114,8 @@ export const en = {
   reactionBy: 'by {names}',
   reactWith: 'React with {emoji}',
   read: 'Read',
+  readBy: { one: 'Read by {count}', other: 'Read by {count}' },
+  readByNobody: 'Nobody has read it yet.',
   recover: 'Send me a code',
   remove: 'Remove from chat',
   removed: '{name} was removed',

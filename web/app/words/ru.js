@@ -124,6 +124,8 @@ export const ru = {
   reactionBy: 'от: {names}',
   reactWith: 'Отметить {emoji}',
   read: 'Прочитано',
+  readBy: { one: 'Прочитал {count}', few: 'Прочитали {count}', many: 'Прочитали {count}', other: 'Прочитали {count}' },
+  readByNobody: 'Пока никто не прочитал.',
   recover: 'Прислать код',
   remove: 'Удалить из чата',
   removed: '{name} удалён из чата',
