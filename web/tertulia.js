@@ -49,6 +49,8 @@ export class Tertulia {
   #wanted = false;
   #state = 'closed';
   #attempts = 0;
+  /** Which try to connect is the one that counts. */
+  #turn = 0;
   #timer = null;
   #heartbeat = null;
   #heard = 0;
@@ -153,6 +155,8 @@ export class Tertulia {
   }
 
   async #open() {
+    const turn = ++this.#turn;
+    const isLate = () => !this.#wanted || turn !== this.#turn;
     this.#become('connecting');
     let socket;
     try {
@@ -165,11 +169,11 @@ export class Tertulia {
         const { ticket } = await this.#session.request('POST', '/api/token/ticket/');
         target.searchParams.set('ticket', ticket);
       }
-      if (!this.#wanted) return;
+      if (isLate()) return;
       socket = signInBy === 'ticket' ? new WebSocket(target.href) : new WebSocket(target.href, ['bearer', access]);
       socket.access = access;
     } catch (error) {
-      if (!(error instanceof SignedOut)) this.#wait(1006);
+      if (!(error instanceof SignedOut) && !isLate()) this.#wait(1006);
       return;
     }
     this.#socket = socket;
@@ -188,6 +192,7 @@ export class Tertulia {
 
   /** Lets go of the socket, whatever it still has to say. */
   #leave(code) {
+    this.#turn += 1;
     const socket = this.#socket;
     this.#socket = null;
     clearInterval(this.#heartbeat);
@@ -208,7 +213,7 @@ export class Tertulia {
       const again = this.#renewed ? Promise.reject(new SignedOut()) : this.#session.renew(access);
       this.#renewed = true;
       again.then(
-        () => this.#open(),
+        () => this.#wanted && this.#open(),
         (error) => (error instanceof SignedOut ? this.#signedOut() : this.#wait(code)),
       );
     } else {
