@@ -302,6 +302,7 @@ test('everything is reached by the keyboard', async () => {
   await page.keyboard.type('an answer to the first');
   await page.keyboard.press('Enter');
   await page.locator('.quote-text', { hasText: 'first' }).waitFor();
+  await page.getByLabel('Sent', { exact: true }).waitFor();
   await page.keyboard.press('ArrowUp'); // the last one of one's own is changed
   await page.locator('.composer-context').waitFor();
   await page.keyboard.press('Escape');
