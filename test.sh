@@ -24,7 +24,9 @@ install_missing() {
 }
 
 step "what is needed"
-install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs npm=npm chromium=chromium
+install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs npm=npm chromium=chromium \
+  mariadb-install-db=mariadb-server
+[ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || install_missing initdb=postgresql
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
   rustup component add rustfmt clippy
 fi
@@ -64,10 +66,24 @@ fi
 step "test build"
 cargo build --workspace --all-targets --quiet
 
-step "tests"
+step "tests, on SQLite"
+unset TERTULIA_TEST_DATABASE_URL
 if cargo nextest --version >/dev/null 2>&1; then
   cargo test --workspace --doc --quiet
-  cargo nextest run --workspace
+  tests=(cargo nextest run)
 else
-  cargo test --workspace
+  tests=(cargo test)
 fi
+"${tests[@]}" --workspace
+
+# The other databases: those that these variables name, where they answer; else private ones.
+. tests/servers.sh
+trap stop_servers EXIT
+postgres_url=${TERTULIA_TEST_POSTGRES_URL:-} mysql_url=${TERTULIA_TEST_MYSQL_URL:-}
+answers "$postgres_url" || start_postgres
+answers "$mysql_url" || start_mariadb
+
+step "tests, on PostgreSQL"
+TERTULIA_TEST_DATABASE_URL=$postgres_url "${tests[@]}" --package tertulia
+step "tests, on MariaDB"
+TERTULIA_TEST_DATABASE_URL=$mysql_url "${tests[@]}" --package tertulia

@@ -15,7 +15,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRngCore, rngs::OsRng};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::settings::{Secret, Tokens};
+use crate::settings::{DatabaseUrl, Secret, Tokens};
 
 const SECRET_FILE: &str = "secret_key";
 const LOCK_FILE: &str = "lock";
@@ -82,10 +82,14 @@ impl DataDir {
         self.0.join(SECRET_FILE)
     }
 
-    /// The database's URL with its path from the root: a relative one is looked up here. A new
-    /// file, where the URL allows one, is readable by its owner alone, and so will SQLite make the
-    /// files beside it.
-    pub fn database_url(&self, url: &str) -> Result<String, DataDirError> {
+    /// The database's URL; of a file with its path from the root: a relative one is looked up here. A
+    /// new file, where the URL allows one, is readable by its owner alone, and so will SQLite make
+    /// the files beside it.
+    pub fn database_url(&self, url: &DatabaseUrl) -> Result<String, DataDirError> {
+        let (is_file, url) = (url.is_file(), url.reveal());
+        if !is_file {
+            return Ok(url.to_owned());
+        }
         let path = self.database_path(url);
         let query = url.split_once('?').map(|(_, query)| query);
         if query.is_some_and(|query| query.contains("mode=rwc")) {
@@ -254,11 +258,15 @@ mod tests {
     #[test]
     fn a_relative_database_is_in_the_data_directory_and_an_absolute_one_where_it_says() {
         let (_place, dir) = fresh();
-        let url = |given| dir.database_url(given).expect("a file that can be made");
+        let url = |given| {
+            let url = dir.database_url(&DatabaseUrl::new(given));
+            url.expect("a file that can be made")
+        };
         let inside = format!("sqlite://{}/tertulia.db?mode=rwc", dir.path().display());
         assert_eq!(url("sqlite://tertulia.db?mode=rwc"), inside);
         assert_eq!(mode(&dir.path().join("tertulia.db")), 0o600);
         assert_eq!(url("sqlite:///srv/chat.db"), "sqlite:///srv/chat.db");
+        assert_eq!(url("postgres://db/chat"), "postgres://db/chat");
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use migration::{Migrator, MigratorTrait};
 use poem::{Addr, Endpoint, Request, Response, Result, Route};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +30,8 @@ use crate::{
         UserDirectory,
     },
     store::{
-        AccountColumns, Commit, DjangoBlacklist, DjangoTables, Foreign, Store, StoreError,
-        StoreOptions, Uploads,
+        AccountColumns, Commit, DjangoBlacklist, DjangoTables, Foreign, MigrationError, Store,
+        StoreError, StoreOptions, Uploads,
     },
     web::{self, Pages},
     ws::{
@@ -43,8 +42,6 @@ use crate::{
 
 /// To the database of a Django project.
 const DJANGO_CONNECTIONS: u32 = 4;
-/// How long a query waits for a connection to the database.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Why the service could not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +54,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// Its tables.
     #[error("the database's tables: {0}")]
-    Migration(#[from] sea_orm::DbErr),
+    Migration(#[from] MigrationError),
     /// The keys that sign tokens.
     #[error("the keys that sign tokens: {0}")]
     Keys(#[from] KeyError),
@@ -119,17 +116,19 @@ impl Service {
         parts: Parts,
     ) -> std::result::Result<Service, StartError> {
         let data_dir = DataDir::open(&settings.storage.data_dir)?;
-        let lock = match parts.shares_data_dir {
-            true => None,
-            false => Some(
+        let storage = &settings.storage;
+        let is_alone = storage.database_url.is_file() && !parts.shares_data_dir;
+        let lock = match is_alone {
+            false => None,
+            true => Some(
                 data_dir
                     .lock(settings.listening.drain + Duration::from_secs(5))
                     .await?,
             ),
         };
         let secret = data_dir.secret_key(&settings.tokens)?;
+        Store::migrate(&data_dir.database_url(&storage.database_url)?).await?;
         let store = open_store(&settings, &data_dir).await?;
-        Migrator::up(store.write(), None).await?;
 
         let layer = parts
             .layer
@@ -344,7 +343,9 @@ pub async fn open_store(
     let options = StoreOptions {
         url: data_dir.database_url(&settings.storage.database_url)?,
         readers: settings.storage.database_pool,
-        acquire_timeout: ACQUIRE_TIMEOUT,
+        writers: settings.storage.database_writers,
+        acquire_timeout: settings.storage.database_timeout,
+        statement_timeout: settings.storage.database_statement_timeout,
     };
     Ok(Store::open(&options).await?)
 }

@@ -18,8 +18,8 @@ pub use groups::{
     Tokens,
 };
 pub use kinds::{
-    Bind, ConnectionRule, JwtAlgorithm, LayerForm, LayerUrl, LogFormat, PasswordHasher,
-    Registration, RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
+    Bind, ConnectionRule, DatabaseUrl, JwtAlgorithm, LayerForm, LayerUrl, LogFormat,
+    PasswordHasher, Registration, RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
 };
 
 /// All settings, in the groups that the help shows.

@@ -1,12 +1,11 @@
 //! One transaction per message: what committed sends are compared with.
 //!
 //! Many tasks each take the next number of a chat and insert a message under it, in a transaction of
-//! their own, into the tables of the service, on SQLite with `synchronous=FULL`: the same work and
-//! the same promise, without group commit.
+//! their own, into the tables of the service, on SQLite with `synchronous=FULL` or on PostgreSQL: the
+//! same work and the same promise, without group commit.
 
 use std::{
     error::Error,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,10 +14,9 @@ use std::{
 };
 
 use clap::Parser;
-use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, Value,
 };
 
 #[global_allocator]
@@ -28,8 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Singles {
-    /// The database, which is made
-    database: PathBuf,
+    /// A file, which is made; or the URL of an empty database of PostgreSQL
+    database: String,
 
     /// Tasks, each with a message on its way
     #[arg(long, default_value_t = 256)]
@@ -51,17 +49,17 @@ struct Singles {
 const ADD_CHAT: &str = "INSERT INTO chat (kind, name, created_by, created_at) \
     VALUES ('group', 'singles', 1, CURRENT_TIMESTAMP) RETURNING id";
 const TAKE_NUMBER: &str = "UPDATE chat SET last_seq = last_seq + 1, message_count = message_count + 1, \
-    last_message_at = CURRENT_TIMESTAMP WHERE id = ? RETURNING last_seq";
+    last_message_at = CURRENT_TIMESTAMP WHERE id = $1 RETURNING last_seq";
 const ADD_MESSAGE: &str = "INSERT INTO message \
     (chat_id, seq, sender_id, text, content_type, client_id, timestamp) \
-    VALUES (?, ?, ?, ?, 'text', ?, CURRENT_TIMESTAMP)";
+    VALUES ($1, $2, $3, $4, 'text', $5, CURRENT_TIMESTAMP)";
 const TEXT: &str = "0 123456 123456789012 xxxxxxxxxxxxxxxxxx";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let singles = Singles::parse();
     let database = connect(&singles).await?;
-    Migrator::up(&database, None).await?;
+    migration::up(&database).await?;
     let mut chats = Vec::new();
     for _ in 0..singles.chats.max(1) {
         chats.push(number(&database, ADD_CHAT, []).await?);
@@ -89,8 +87,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn connect(singles: &Singles) -> Result<DatabaseConnection, DbErr> {
-    let mut options =
-        ConnectOptions::new(format!("sqlite://{}?mode=rwc", singles.database.display()));
+    let mut options = ConnectOptions::new(match singles.database.contains("://") {
+        true => singles.database.clone(),
+        false => format!("sqlite://{}?mode=rwc", singles.database),
+    });
     options
         .max_connections(singles.connections)
         .acquire_timeout(Duration::from_secs(60))
@@ -127,7 +127,8 @@ async fn send(
             TEXT.into(),
             sent.to_string().into(),
         ];
-        let insert = Statement::from_sql_and_values(DbBackend::Sqlite, ADD_MESSAGE, row);
+        let insert =
+            Statement::from_sql_and_values(database.get_database_backend(), ADD_MESSAGE, row);
         transaction.execute_raw(insert).await?;
         transaction.commit().await?;
         sent += 1;
@@ -140,7 +141,7 @@ async fn number<const N: usize>(
     sql: &str,
     values: [Value; N],
 ) -> Result<i64, DbErr> {
-    let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+    let statement = Statement::from_sql_and_values(database.get_database_backend(), sql, values);
     let row = database.query_one_raw(statement).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))?;
     row.try_get_by_index(0)

@@ -19,7 +19,7 @@ use tertulia::{
     chat::{Actor, ChatError, Domain, Profile, SendMessage},
     data_dir::DataDir,
     service::{Service, open_store},
-    settings::{Bind, Settings},
+    settings::{Bind, DatabaseUrl, Settings},
 };
 
 #[global_allocator]
@@ -31,6 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Writer {
     /// The data directory, which is made
     data_dir: PathBuf,
+
+    /// An empty database; without it, a file in the data directory
+    #[arg(long)]
+    database_url: Option<String>,
 
     /// Tasks, each with a message on its way
     #[arg(long, default_value_t = 256)]
@@ -52,6 +56,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let writer = Writer::parse();
     let mut settings = Settings::defaults();
     settings.storage.data_dir = writer.data_dir.clone();
+    if let Some(url) = &writer.database_url {
+        settings.storage.database_url = DatabaseUrl::new(url);
+    }
     settings.listening.bind = vec![Bind::Tcp("127.0.0.1:0".parse()?)];
     settings.limits.messages_per_minute = 0;
     let service = Service::start(settings.clone()).await?;

@@ -1,9 +1,11 @@
 //! The tables of the first release.
 //!
 //! No foreign keys: the writer holds the chat's lock and has checked the member when it inserts, and each key of
-//! `message` would cost 10 to 30 % of a batch's rate. Strings compare by bytes: `utf8mb4_nopad_bin` on MariaDB.
+//! `message` would cost 10 to 30 % of a batch's rate.
 
-use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
+use sea_orm_migration::{prelude::*, schema::*};
+
+use crate::columns::Columns;
 
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -11,22 +13,21 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let columns = Columns::of(manager).await?;
         for table in [
-            user(),
-            chat(),
-            member(),
-            message(),
-            change(),
-            reaction(),
-            session(),
-            ticket_use(),
+            user(columns),
+            chat(columns),
+            member(columns),
+            message(columns),
+            change(columns),
+            reaction(columns),
+            session(columns),
+            ticket_use(columns),
             block(),
         ] {
-            manager
-                .create_table(bytewise(table, manager.get_database_backend()))
-                .await?;
+            manager.create_table(columns.table(table)).await?;
         }
-        for index in indexes(manager.get_database_backend()) {
+        for index in indexes(columns) {
             manager.create_index(index).await?;
         }
         Ok(())
@@ -54,14 +55,6 @@ const TABLES: &[&str] = &[
     "block",
 ];
 
-/// Strings that differ only in case, accent or trailing space are different ones, on every database.
-fn bytewise(mut table: TableCreateStatement, backend: DbBackend) -> TableCreateStatement {
-    if backend == DbBackend::MySql {
-        table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
-    }
-    table
-}
-
 fn table(name: &'static str) -> TableCreateStatement {
     Table::create().table(name).to_owned()
 }
@@ -75,63 +68,55 @@ fn id() -> ColumnDef {
         .take()
 }
 
-fn time(name: &'static str) -> ColumnDef {
-    timestamp_with_time_zone(name)
-}
-
-fn time_null(name: &'static str) -> ColumnDef {
-    timestamp_with_time_zone_null(name)
-}
-
-fn user() -> TableCreateStatement {
+fn user(columns: Columns) -> TableCreateStatement {
     table("user")
         .col(id())
-        .col(string_len("username", 150))
-        .col(string_len_null("username_key", 300))
-        .col(string_len("password", 255))
-        .col(string_len("email", 254))
-        .col(string_len_null("email_key", 300))
-        .col(string_len("first_name", 150))
-        .col(string_len("last_name", 150))
+        .col(columns.string("username", 150))
+        .col(columns.string_null("username_key", 300))
+        .col(columns.string("password", 255))
+        .col(columns.string("email", 254))
+        .col(columns.string_null("email_key", 300))
+        .col(columns.string("first_name", 150))
+        .col(columns.string("last_name", 150))
         .col(boolean("is_staff"))
         .col(boolean("is_active"))
-        .col(string_len_null("avatar", 64))
-        .col(time("date_joined"))
-        .col(time_null("last_login"))
-        .col(time_null("last_seen"))
-        .col(time_null("tokens_valid_after"))
-        .col(time("changed_at"))
+        .col(columns.string_null("avatar", 64))
+        .col(columns.time("date_joined"))
+        .col(columns.time_null("last_login"))
+        .col(columns.time_null("last_seen"))
+        .col(columns.time_null("tokens_valid_after"))
+        .col(columns.time("changed_at"))
         .to_owned()
 }
 
-fn chat() -> TableCreateStatement {
+fn chat(columns: Columns) -> TableCreateStatement {
     table("chat")
         .col(id())
-        .col(string_len("kind", 16))
-        .col(string_len_null("name", 100))
-        .col(string_len_null("room_name", 100))
-        .col(string_len_null("room_key", 300))
-        .col(string_len_null("pair_key", 48))
+        .col(columns.string("kind", 16))
+        .col(columns.string_null("name", 100))
+        .col(columns.string_null("room_name", 100))
+        .col(columns.string_null("room_key", 300))
+        .col(columns.string_null("pair_key", 48))
         .col(big_integer_null("support_user_id"))
         .col(big_integer("created_by"))
-        .col(time("created_at"))
+        .col(columns.time("created_at"))
         .col(big_integer("last_seq").default(0))
         .col(big_integer("message_count").default(0))
-        .col(time_null("last_message_at"))
+        .col(columns.time_null("last_message_at"))
         .col(boolean("is_private").default(false))
         .col(boolean("is_deleted").default(false))
         .col(big_integer("support_read_seq").default(0))
         .col(big_integer_null("waiting_seq"))
-        .col(time_null("waiting_since"))
+        .col(columns.time_null("waiting_since"))
         .to_owned()
 }
 
-fn member() -> TableCreateStatement {
+fn member(columns: Columns) -> TableCreateStatement {
     table("member")
         .col(big_integer("chat_id"))
         .col(big_integer("user_id"))
-        .col(string_len("role", 16))
-        .col(time("joined_at"))
+        .col(columns.string("role", 16))
+        .col(columns.time("joined_at"))
         .col(big_integer("last_read_seq").default(0))
         .col(big_integer("cleared_seq").default(0))
         .col(big_integer("cleared_count").default(0))
@@ -139,42 +124,42 @@ fn member() -> TableCreateStatement {
         .to_owned()
 }
 
-fn message() -> TableCreateStatement {
+fn message(columns: Columns) -> TableCreateStatement {
     table("message")
         .col(id())
         .col(big_integer("chat_id"))
         .col(big_integer("seq"))
         .col(big_integer("sender_id"))
-        .col(text("text"))
-        .col(string_len("content_type", 16))
-        .col(string_len_null("client_id", 64))
+        .col(columns.text("text"))
+        .col(columns.string("content_type", 16))
+        .col(columns.string_null("client_id", 64))
         .col(big_integer_null("reply_to"))
-        .col(time("timestamp"))
-        .col(time_null("edited_at"))
+        .col(columns.time("timestamp"))
+        .col(columns.time_null("edited_at"))
         .col(boolean("is_deleted").default(false))
         .to_owned()
 }
 
-fn change() -> TableCreateStatement {
+fn change(columns: Columns) -> TableCreateStatement {
     table("change")
         .col(big_integer("chat_id"))
         .col(big_integer("seq"))
-        .col(string_len("kind", 24))
+        .col(columns.string("kind", 24))
         .col(big_integer_null("message_id"))
         .col(big_integer_null("user_id"))
         .col(big_integer("by_id"))
-        .col(string_len_null("role", 16))
-        .col(string_len_null("emoji", 64))
-        .col(time("at"))
+        .col(columns.string_null("role", 16))
+        .col(columns.string_null("emoji", 64))
+        .col(columns.time("at"))
         .primary_key(Index::create().col("chat_id").col("seq"))
         .to_owned()
 }
 
-fn reaction() -> TableCreateStatement {
+fn reaction(columns: Columns) -> TableCreateStatement {
     table("reaction")
         .col(big_integer("message_id"))
         .col(big_integer("user_id"))
-        .col(string_len("emoji", 64))
+        .col(columns.string("emoji", 64))
         .primary_key(
             Index::create()
                 .col("message_id")
@@ -184,26 +169,26 @@ fn reaction() -> TableCreateStatement {
         .to_owned()
 }
 
-fn session() -> TableCreateStatement {
+fn session(columns: Columns) -> TableCreateStatement {
     table("session")
-        .col(string_len("id", 32).primary_key())
+        .col(columns.string("id", 32).primary_key())
         .col(big_integer("user_id"))
-        .col(string_len("kind", 16))
-        .col(time("created_at"))
-        .col(time("expires_at"))
-        .col(time("last_used_at"))
-        .col(time_null("revoked_at"))
-        .col(string_len_null("refresh_jti", 32))
-        .col(string_len_null("previous_jti", 32))
-        .col(time_null("rotated_at"))
-        .col(string_len("client", 255))
+        .col(columns.string("kind", 16))
+        .col(columns.time("created_at"))
+        .col(columns.time("expires_at"))
+        .col(columns.time("last_used_at"))
+        .col(columns.time_null("revoked_at"))
+        .col(columns.string_null("refresh_jti", 32))
+        .col(columns.string_null("previous_jti", 32))
+        .col(columns.time_null("rotated_at"))
+        .col(columns.string("client", 255))
         .to_owned()
 }
 
-fn ticket_use() -> TableCreateStatement {
+fn ticket_use(columns: Columns) -> TableCreateStatement {
     table("ticket_use")
-        .col(string_len("nonce", 64).primary_key())
-        .col(time("expires_at"))
+        .col(columns.string("nonce", 64).primary_key())
+        .col(columns.time("expires_at"))
         .to_owned()
 }
 
@@ -215,7 +200,7 @@ fn block() -> TableCreateStatement {
         .to_owned()
 }
 
-fn indexes(backend: DbBackend) -> Vec<IndexCreateStatement> {
+fn indexes(columns: Columns) -> Vec<IndexCreateStatement> {
     let on = |name: &'static str, table: &'static str, columns: &[&'static str]| {
         let mut index = Index::create().name(name).table(table).to_owned();
         for column in columns {
@@ -229,8 +214,8 @@ fn indexes(backend: DbBackend) -> Vec<IndexCreateStatement> {
         "message",
         &["chat_id", "sender_id", "client_id"],
     );
-    if backend != DbBackend::MySql {
-        // Most messages of a busy chat have one; those without need no entry. MySQL has no partial indexes.
+    if columns.has_partial_indexes() {
+        // Most messages of a busy chat have one; those without need no entry.
         client_id.and_where(Expr::col("client_id").is_not_null());
     }
     vec![

@@ -3,7 +3,9 @@
 //! Who makes them grow with time (a running number, UUIDv7, ULID) has all that come together in neighbouring places of
 //! the index: a batch then changes a handful of its pages, not one for each message.
 
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+use sea_orm_migration::prelude::*;
+
+use crate::columns::Columns;
 
 const CHAT_FIRST: &str = "message_client_id";
 const CLIENT_ID_FIRST: &str = "message_by_client_id";
@@ -36,8 +38,8 @@ async fn create(
     for column in columns {
         index.col(column);
     }
-    if manager.get_database_backend() != DbBackend::MySql {
-        // Those without need no entry. MySQL has no partial indexes.
+    if Columns::of(manager).await?.has_partial_indexes() {
+        // Those without need no entry.
         index.and_where(Expr::col("client_id").is_not_null());
     }
     manager.create_index(index).await

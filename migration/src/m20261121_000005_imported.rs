@@ -1,6 +1,8 @@
 //! Which chats came from another service.
 
-use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
+use sea_orm_migration::{prelude::*, schema::*};
+
+use crate::columns::Columns;
 
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -8,17 +10,15 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut table = Table::create()
+        let columns = Columns::of(manager).await?;
+        let table = Table::create()
             .table("imported")
-            .col(string_len("source", 128))
-            .col(string_len("key", 128))
+            .col(columns.string("source", 128))
+            .col(columns.string("key", 128))
             .col(big_integer("chat_id"))
             .primary_key(Index::create().col("source").col("key"))
             .to_owned();
-        if manager.get_database_backend() == DbBackend::MySql {
-            table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
-        }
-        manager.create_table(table).await
+        manager.create_table(columns.table(table)).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -164,6 +164,7 @@ impl Domain {
             core.django = Some(django);
         }
         let core = Arc::new(core);
+        core.store.read_clock().await?;
         core.remember_sends().await?;
         let recalling = core.clone();
         let recalls = tokio::spawn(async move { recalling.keep_recalling().await });
@@ -210,6 +211,11 @@ impl Domain {
             Some(django) => Ok(django.look(connected).await?),
             None => Ok(()),
         }
+    }
+
+    /// Asks the database what time it is.
+    pub(crate) async fn read_clock(&self) -> Result<(), ChatError> {
+        Ok(self.core.store.read_clock().await?)
     }
 
     /// Whether the database answers.

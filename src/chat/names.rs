@@ -6,6 +6,8 @@ use crate::chat::ChatError;
 
 /// Characters of a chat's name.
 const NAME_CHARS: usize = 100;
+/// Characters of the column that holds a room's key: one compatible form may stand for a whole phrase.
+const KEY_CHARS: usize = 300;
 
 /// Names that differ only in case or in compatible forms of letters are the same: NFKC, lower case.
 pub(crate) fn folded(name: &str) -> String {
@@ -40,9 +42,13 @@ impl RoomName {
         if name.contains('/') {
             return Err(ChatError::invalid("name", "A room's name has no \"/\"."));
         }
+        let key = folded(name);
+        if key.chars().count() > KEY_CHARS {
+            return Err(ChatError::invalid("name", too_long()));
+        }
         Ok(RoomName {
             name: name.to_owned(),
-            key: folded(name),
+            key,
         })
     }
 
@@ -55,6 +61,10 @@ impl RoomName {
     pub fn key(&self) -> &str {
         &self.key
     }
+}
+
+fn too_long() -> String {
+    format!("Ensure this field has no more than {NAME_CHARS} characters.")
 }
 
 fn checked(raw: Option<&str>) -> Result<&str, ChatError> {
@@ -71,8 +81,7 @@ fn checked(raw: Option<&str>) -> Result<&str, ChatError> {
         ));
     }
     if name.chars().count() > NAME_CHARS {
-        let reason = format!("Ensure this field has no more than {NAME_CHARS} characters.");
-        return Err(ChatError::invalid("name", reason));
+        return Err(ChatError::invalid("name", too_long()));
     }
     if name.chars().any(char::is_control) {
         return Err(ChatError::invalid(
@@ -104,6 +113,7 @@ mod tests {
             Some("a\nb"),
             Some("a\0b"),
             Some("x".repeat(101).leak()),
+            Some("\u{fdfa}".repeat(17).leak()),
         ] {
             assert!(RoomName::parse(raw).is_err(), "{raw:?}");
         }

@@ -3,9 +3,9 @@
 use std::{collections::HashSet, sync::Arc};
 
 use entity::{UserId, user};
-use migration::{Migrator, MigratorTrait};
 use parking_lot::Mutex;
 use tempfile::TempDir;
+use test_database::TestDatabase;
 
 use crate::{
     auth::{
@@ -26,6 +26,7 @@ const SECRET: &str = "the nodes' secret, of more than 32 bytes";
 /// Where nodes keep everything.
 pub(crate) struct Disk {
     directory: TempDir,
+    database: Arc<TestDatabase>,
 }
 
 /// One process of the service.
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) users: Users,
     /// Who has a socket open.
     pub(crate) online: Arc<Mutex<HashSet<UserId>>>,
+    /// It outlives the disk.
+    _database: Arc<TestDatabase>,
     /// What was published.
     pub(crate) published: Arc<Mutex<Vec<Arc<ChatEvent>>>>,
 }
@@ -52,20 +55,14 @@ impl Publish for Published {
 
 impl Disk {
     pub(crate) async fn new() -> Disk {
-        let disk = Disk {
+        Disk {
             directory: tempfile::tempdir().unwrap(),
-        };
-        Migrator::up(disk.open().await.write(), None).await.unwrap();
-        disk
+            database: Arc::new(TestDatabase::new()),
+        }
     }
 
     async fn open(&self) -> Store {
-        let path = self.directory.path().join("chat.db");
-        let options = StoreOptions {
-            url: format!("sqlite://{}?mode=rwc", path.display()),
-            readers: 2,
-            acquire_timeout: std::time::Duration::from_secs(5),
-        };
+        let options = StoreOptions::alone(self.database.url().to_owned());
         Store::open(&options).await.unwrap()
     }
 
@@ -129,6 +126,7 @@ impl Disk {
             sessions,
             users,
             online,
+            _database: self.database.clone(),
             published,
         }
     }

@@ -18,6 +18,10 @@ use crate::{
     logging,
 };
 
+/// What is said where the database has tools of its own for this.
+const ANOTHERS: &str = "this copies SQLite's database; use pg_dump or mysqldump (mariadb-dump) --single-transaction for \
+                        yours, and copy the uploads after it";
+
 /// `tertulia backup PATH`.
 #[derive(Args, Debug)]
 pub struct Backup {
@@ -32,8 +36,11 @@ impl Backup {
     pub(super) async fn run(self) -> Outcome {
         logging::start(&self.place.logging);
         let storage = &self.place.storage;
+        if !storage.database_url.is_file() {
+            return Err(ANOTHERS.into());
+        }
         let data_dir = DataDir::open(&storage.data_dir)?;
-        let source = data_dir.database_path(&storage.database_url);
+        let source = data_dir.database_path(storage.database_url.reveal());
         if !source.exists() {
             let problem = format!("{}: there is no database to copy", source.display());
             return Err(problem.into());

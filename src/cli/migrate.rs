@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use migration::{Migrator, MigratorTrait};
+use migration::{Migrator, MigratorTrait, down, up};
 use sea_orm::{DatabaseConnection, DbErr};
 
 use super::{Outcome, Place, open_store, print};
@@ -37,12 +37,14 @@ impl Migrate {
         let step = self.step.unwrap_or(Step::Up);
         // A service that runs relies on the tables as they are.
         let _alone = match step {
-            Step::Up | Step::Down => Some(data_dir.lock(Duration::ZERO).await?),
-            Step::Status => None,
+            Step::Up | Step::Down if storage.database_url.is_file() => {
+                Some(data_dir.lock(Duration::ZERO).await?)
+            }
+            Step::Up | Step::Down | Step::Status => None,
         };
         match step {
-            Step::Up => Migrator::up(store.write(), None).await?,
-            Step::Down => Migrator::down(store.write(), Some(1)).await?,
+            Step::Up => up(store.write()).await?,
+            Step::Down => down(store.write(), 1).await?,
             Step::Status => {}
         }
         let status = status(store.write()).await?;

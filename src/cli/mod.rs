@@ -15,7 +15,6 @@ use std::{
     error::Error,
     io::{self, Write},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -135,13 +134,7 @@ pub async fn run(command: Command) -> Outcome {
 
 /// Opens the database for one command.
 async fn open_store(url: String) -> Result<Store, StoreError> {
-    let (readers, acquire_timeout) = (1, Duration::from_secs(10));
-    let options = StoreOptions {
-        url,
-        readers,
-        acquire_timeout,
-    };
-    Store::open(&options).await
+    Store::open(&StoreOptions::alone(url)).await
 }
 
 /// Writes to the standard output. That nobody reads on, as behind `| head`, is no failure.

@@ -194,8 +194,11 @@ async fn open(
     let store = open_store(data_dir.database_url(&place.storage.database_url)?).await?;
     let pending = Migrator::get_pending_migrations_read_only(store.write()).await?;
     if !pending.is_empty() {
-        let _alone = data_dir.lock(Duration::ZERO).await?;
-        Migrator::up(store.write(), None).await?;
+        let _alone = match place.storage.database_url.is_file() {
+            true => Some(data_dir.lock(Duration::ZERO).await?),
+            false => None,
+        };
+        migration::up(store.write()).await?;
     }
     Ok(Accounts::open(store, hasher))
 }

@@ -57,13 +57,14 @@ fn look_around(hubs: &Arc<Hubs>) {
 /// What can't be asked about sessions doesn't hold chats up, nor the other way round.
 async fn sweep(hubs: &Hubs, domain: &Domain) {
     let since = domain.now() - OVERLAP;
-    let (sessions, seen, chats, followers) = tokio::join!(
+    let (clock, sessions, seen, chats, followers) = tokio::join!(
+        domain.read_clock(),
         domain.sessions.sweep(since),
         domain.users.write_seen(),
         repair(hubs, domain),
         follow::sweep(hubs, domain, since)
     );
-    if let Err(error) = sessions.and(seen).and(chats).and(followers) {
+    if let Err(error) = clock.and(sessions).and(seen).and(chats).and(followers) {
         warn!("the sweep could not ask the database: {error}");
     }
 }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::{
     kinds::{
-        Bind, ConnectionRule, JwtAlgorithm, LayerUrl, LogFormat, PasswordHasher, Registration,
-        RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
+        Bind, ConnectionRule, DatabaseUrl, JwtAlgorithm, LayerUrl, LogFormat, PasswordHasher,
+        Registration, RootDialect, Secret, SocketLife, UserDirectory, UsersOf,
     },
     units,
 };
@@ -46,21 +46,35 @@ pub struct Storage {
     /// Directory of the database and the generated secret; made on the first start
     #[arg(long, value_name = "PATH", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// The database; a relative path is looked up in the data directory
+    /// The database: a file, sqlite://path?mode=rwc, whose path is looked up in the data directory;
+    /// or postgres://user:password@host:5432/name?sslmode=verify-full, or mysql:// (mariadb://)
+    /// with ssl-mode=VERIFY_IDENTITY. Prefer the variable: others can read a command line
     #[arg(
         long,
         value_name = "URL",
         default_value = "sqlite://tertulia.db?mode=rwc"
     )]
-    #[arg(value_parser = units::database_url)]
-    pub database_url: String,
+    #[arg(value_parser = DatabaseUrl::parse)]
+    pub database_url: DatabaseUrl,
     /// Directory of the files that users send; a relative one is in the data directory
     #[arg(long, value_name = "PATH", default_value = "uploads")]
     pub uploads_dir: PathBuf,
-    /// Connections to the database that read (one more writes)
+    /// Connections to the database that read
     #[arg(long, value_name = "NUMBER", default_value = "8")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 1, 1000))]
     pub database_pool: u32,
+    /// Connections to the database that write, besides those that read; SQLite always has one
+    #[arg(long, value_name = "NUMBER", default_value = "4")]
+    #[arg(value_parser = |text: &str| units::between::<u32>(text, 2, 1000))]
+    pub database_writers: u32,
+    /// Time that a query waits for a connection to the database, one that must be made anew
+    /// included
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = units::lifetime)]
+    pub database_timeout: Duration,
+    /// Time that a statement may take on PostgreSQL and MySQL, and half of it waiting for a lock; 0s
+    /// is no limit
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = units::duration)]
+    pub database_statement_timeout: Duration,
 }
 
 /// How nodes, and a Django project beside them, hear of each other.

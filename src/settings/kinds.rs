@@ -4,6 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::ValueEnum;
 use redis::IntoConnectionInfo;
+use sea_orm::sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions};
 
 /// One place to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,67 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// Where the database is. It may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// A database's URL that was not written by somebody who gave settings.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    // The URL itself stays out of a refusal.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err("is not a URL such as postgres://user:password@host/name".to_owned());
+        };
+        let is_usable = match scheme {
+            "sqlite" => {
+                let path = rest.split_once('?').map_or(rest, |(path, _)| path);
+                if path.is_empty() || path.contains(":memory:") {
+                    return Err(
+                        "a file is needed: what is in memory alone could not be kept".to_owned(),
+                    );
+                }
+                true
+            }
+            "postgres" | "postgresql" => text.parse::<PgConnectOptions>().is_ok(),
+            "mysql" | "mariadb" => text
+                .parse::<MySqlConnectOptions>()
+                .is_ok_and(|options| options.get_database().is_some()),
+            _ => {
+                return Err(format!(
+                    "{scheme}://... is none of sqlite://, postgres:// and mysql:// (mariadb://)"
+                ));
+            }
+        };
+        match is_usable {
+            true => Ok(Self::new(text)),
+            false => Err(format!(
+                "is not a URL such as {scheme}://user:password@host/name"
+            )),
+        }
+    }
+
+    /// Whether it is a file of this machine, which one process has for itself.
+    pub fn is_file(&self) -> bool {
+        self.0.starts_with("sqlite:")
+    }
+
+    /// The URL itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.split_once(':').map_or("", |(scheme, _)| scheme);
+        write!(f, "DatabaseUrl({scheme}:..)")
     }
 }
 
@@ -226,4 +288,39 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object each.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_cannot_be_kept_or_opened_is_refused_without_telling_its_password() {
+        for usable in [
+            "sqlite:///var/lib/chat.db",
+            "postgres://chat:hunter2@db/chat?sslmode=verify-full",
+            "postgresql:///chat?host=/run/postgresql",
+            "mysql://chat:hunter2@db:3307/chat?ssl-mode=REQUIRED",
+            "mariadb://chat@localhost/chat?socket=/run/mysqld/mysqld.sock",
+        ] {
+            let url = DatabaseUrl::parse(usable);
+            assert!(
+                url.is_ok_and(|url| !format!("{url:?}").contains("hunter2")),
+                "{usable}"
+            );
+        }
+        for refused in [
+            "sqlite://:memory:",
+            "chat.db",
+            "oracle://chat:hunter2@db/chat",
+            "postgres://chat:hunter2@db:many/chat",
+            "mysql://chat:hunter2@db",
+        ] {
+            let error = DatabaseUrl::parse(refused);
+            assert!(
+                error.is_err_and(|error| !error.contains("hunter2")),
+                "{refused}"
+            );
+        }
+    }
 }

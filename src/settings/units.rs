@@ -179,19 +179,6 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8"))
 }
 
-/// The URL of a database that this version can open. The URL itself stays out of the refusal: it
-/// may hold a password.
-pub(super) fn database_url(text: &str) -> Result<String, String> {
-    let Some(path) = text.strip_prefix("sqlite://") else {
-        return Err("only sqlite://path?mode=rwc is served by this version".to_owned());
-    };
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if path.is_empty() || path.contains(":memory:") {
-        return Err("a file is needed: what is in memory alone could not be kept".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 /// What begins every name on Redis.
 pub(super) fn layer_prefix(text: &str) -> Result<String, String> {
     if text.is_empty() {
@@ -277,13 +264,5 @@ mod tests {
         );
         assert_eq!(origin("*"), Ok("*".into()));
         assert!(origin("chat.example.org").is_err() && origin("https://a/b").is_err());
-    }
-
-    #[test]
-    fn a_database_that_cannot_be_kept_or_opened_is_refused_without_telling_its_password() {
-        assert!(database_url("sqlite:///var/lib/chat.db").is_ok());
-        assert!(database_url("sqlite://:memory:").is_err());
-        let refused = database_url("postgres://chat:hunter2@db/chat");
-        assert!(refused.is_err_and(|error| !error.contains("hunter2")));
     }
 }

@@ -2,23 +2,62 @@
 
 use std::collections::HashSet;
 
-use entity::{Role, SessionId, Time, UserId, block, session, user};
+use entity::{SessionId, Time, UserId, block, session, user};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
-    Value,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, IntoActiveModel,
+    QueryFilter, Value,
     sea_query::{ExprTrait, IntoCondition, OnConflict},
 };
 
 use super::{
-    Store, Stored,
+    Store, StoreError, Stored, retried,
     sessions::revoke_all,
-    sql::{like_anywhere, statement, time_text, with_rows},
+    sql::{
+        Kind, Sql, composed, ids, like_anywhere, rows, rows_text, statement, time_text, update,
+        with_rows,
+    },
 };
 
 /// Rows of one statement where many accounts are made.
-const ROWS_AT_ONCE: u64 = 5_000;
+const ROWS_AT_ONCE: u64 = 100_000;
+
+static INSERT_MANY: Sql = Sql::new(|database| {
+    let rows = rows(
+        database,
+        &[("username", Kind::Words), ("username_key", Kind::Words)],
+    );
+    format!(
+        "INSERT INTO \"user\" (username, username_key, password, email, first_name, last_name, is_staff, is_active, \
+         date_joined, changed_at) \
+         SELECT j.username, j.username_key, ?2, '', '', '', ?3, TRUE, ?4, ?4 FROM {rows} j ORDER BY j.place"
+    )
+});
+
+// Member rows are looked up by (chat, user): a room of thousands costs no more than a personal chat.
+static SHARE_A_CHAT: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!(
+        "SELECT DISTINCT b.user_id AS id FROM member a JOIN chat c ON c.id = a.chat_id CROSS JOIN {ids} j \
+         JOIN member b ON b.chat_id = a.chat_id AND b.user_id = j.id \
+         WHERE a.user_id = ?2 AND a.role <> 'banned' AND b.role <> 'banned' AND NOT c.is_deleted"
+    )
+});
+
+static LAST_SEEN: Sql = Sql::new(|database| {
+    let seen = [("user_id", Kind::Number), ("seen", Kind::Moment)];
+    update(
+        database,
+        "\"user\"",
+        "last_seen = j.seen",
+        &rows(database, &seen),
+        "t.id = j.user_id AND (t.last_seen IS NULL OR t.last_seen < j.seen)",
+    )
+});
+
+/// Where inserts of others wait, so that ids follow one another.
+const ALONE: &str = "LOCK TABLE \"user\" IN SHARE ROW EXCLUSIVE MODE";
 
 /// A name with the key by which it is unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +189,10 @@ impl Store {
 
     /// Makes an account.
     pub async fn insert_account(&self, row: NewAccountRow) -> Stored<user::Model> {
+        retried(|| self.insert_account_once(row.clone())).await
+    }
+
+    async fn insert_account_once(&self, row: NewAccountRow) -> Stored<user::Model> {
         let account = user::ActiveModel {
             id: NotSet,
             username: Set(row.username.text),
@@ -181,34 +224,49 @@ impl Store {
         is_staff: bool,
         at: Time,
     ) -> Stored<Option<UserId>> {
-        let sql = "INSERT INTO user (username, username_key, password, email, first_name, last_name, is_staff, \
-                   is_active, date_joined, changed_at) \
-                   SELECT j.value ->> 0, j.value ->> 1, ?, '', '', '', ?, TRUE, ?, ? FROM json_each(?) j";
+        retried(|| self.insert_accounts_once(prefix, count, password, is_staff, at)).await
+    }
+
+    async fn insert_accounts_once(
+        &self,
+        prefix: &Keyed,
+        count: u64,
+        password: &str,
+        is_staff: bool,
+        at: Time,
+    ) -> Stored<Option<UserId>> {
         let key = prefix.key.as_deref().unwrap_or_default();
-        let at = time_text(at);
         let transaction = self.begin().await?;
+        if self.database() == DbBackend::Postgres {
+            transaction.execute_unprepared(ALONE).await?;
+        }
         for first in (1..=count).step_by(ROWS_AT_ONCE as usize) {
             let numbers = first..=std::cmp::min(count, first + ROWS_AT_ONCE - 1);
             let rows: Vec<[String; 2]> = numbers
                 .map(|number| [format!("{}{number}", prefix.text), format!("{key}{number}")])
                 .collect();
-            let rows = serde_json::to_string(&rows)
-                .map_err(|error| super::StoreError::Refused(error.to_string().into()))?;
-            let values: [Value; 5] = [
+            let values: [Value; 4] = [
+                rows_text(&rows)?.into(),
                 password.into(),
                 is_staff.into(),
-                (&at).into(),
-                (&at).into(),
-                rows.into(),
+                at.into(),
             ];
             transaction
-                .execute_raw(statement(&transaction, sql, values))
+                .execute_raw(statement(&transaction, &INSERT_MANY, values))
                 .await?;
         }
-        let first = user::Entity::find()
-            .filter(user::Column::Username.eq(format!("{}1", prefix.text)))
-            .one(&transaction)
-            .await?;
+        let made = |number: u64| {
+            let name = format!("{}{number}", prefix.text);
+            user::Entity::find()
+                .filter(user::Column::Username.eq(name))
+                .one(&transaction)
+        };
+        let (first, last) = (made(1).await?, made(count).await?);
+        if let (Some(first), Some(last)) = (&first, &last)
+            && last.id.0.abs_diff(first.id.0) + 1 != count
+        {
+            return Err(StoreError::Contended("other accounts came between".into()));
+        }
         transaction.commit().await?;
         Ok(first.map(|first| first.id))
     }
@@ -216,6 +274,15 @@ impl Store {
     /// Changes an account, and ends and begins sign-ins with it. The account as it is then, and the sessions that
     /// ended; none where there is no such account, or its password is another by now.
     pub async fn change_account(
+        &self,
+        id: UserId,
+        change: AccountChange,
+        at: Time,
+    ) -> Stored<Option<(user::Model, Vec<SessionId>)>> {
+        retried(|| self.change_account_once(id, change.clone(), at)).await
+    }
+
+    async fn change_account_once(
         &self,
         id: UserId,
         change: AccountChange,
@@ -259,7 +326,7 @@ impl Store {
         offset: u64,
     ) -> Stored<(Vec<user::Model>, u64)> {
         let mut filter =
-            String::from("FROM user u WHERE (u.is_active OR (?1 AND u.password <> ''))");
+            String::from("FROM \"user\" u WHERE (u.is_active OR (?1 AND u.password <> ''))");
         let mut values: Vec<Value> = vec![with_inactive.into()];
         match listed {
             Listed::All => {}
@@ -274,7 +341,7 @@ impl Store {
                     .into_iter()
                     .map(|(pattern, column)| {
                         values.push(pattern.into());
-                        format!("{column} LIKE ?{} ESCAPE '\\'", values.len())
+                        format!("lower({column}) LIKE lower(?{}) ESCAPE '!'", values.len())
                     })
                     .collect();
                 filter.push_str(&format!(" AND ({})", alternatives.join(" OR ")));
@@ -295,13 +362,18 @@ impl Store {
         let count = format!("SELECT count(*) AS n {filter}");
         let count: i64 = self
             .read()
-            .query_one_raw(statement(self.read(), &count, values.clone()))
+            .query_one_raw(composed(self.read(), &count, values.clone()))
             .await?
             .map_or(Ok(0), |row| row.try_get("", "n"))?;
-        let page = format!("SELECT u.* {filter} ORDER BY u.username LIMIT {limit} OFFSET {offset}");
+        let (limited, skipped) = (values.len() + 1, values.len() + 2);
+        let page =
+            format!("SELECT u.* {filter} ORDER BY u.username LIMIT ?{limited} OFFSET ?{skipped}");
+        // More than databases count to is past the end as well.
+        let offset = std::cmp::min(offset, i64::MAX.unsigned_abs());
+        values.extend([limit.into(), offset.into()]);
         let rows = self
             .read()
-            .query_all_raw(statement(self.read(), &page, values))
+            .query_all_raw(composed(self.read(), &page, values))
             .await?;
         let accounts = rows
             .iter()
@@ -316,15 +388,8 @@ impl Store {
         user: UserId,
         others: &[UserId],
     ) -> Stored<HashSet<UserId>> {
-        // Member rows are looked up by (chat, user): a room of thousands costs no more than a personal chat.
-        let sql = "SELECT DISTINCT b.user_id AS id FROM member a JOIN chat c ON c.id = a.chat_id \
-                   CROSS JOIN json_each(?) j JOIN member b ON b.chat_id = a.chat_id AND b.user_id = j.value \
-                   WHERE a.user_id = ? AND a.role <> ? AND b.role <> ? AND NOT c.is_deleted";
-        let more: [Value; 3] = [user.into(), Role::Banned.into(), Role::Banned.into()];
-        let rows = self
-            .read()
-            .query_all_raw(with_rows(self.read(), sql, &others, more)?)
-            .await?;
+        let asked = with_rows(self.read(), &SHARE_A_CHAT, &others, [user.into()])?;
+        let rows = self.read().query_all_raw(asked).await?;
         rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
@@ -354,16 +419,19 @@ impl Store {
 
     /// Notes when users were last seen. Earlier than what is known changes nothing.
     pub async fn write_last_seen(&self, seen: &[(UserId, Time)]) -> Stored<()> {
+        let mut seen = seen.to_vec();
+        // In one order on all nodes, as far as the database keeps to it.
+        seen.sort_unstable();
         let rows: Vec<(UserId, String)> = seen
             .iter()
-            .map(|(user, at)| (*user, time_text(*at)))
+            .map(|(user, at)| (*user, time_text(self.database(), *at)))
             .collect();
-        let sql = "UPDATE user SET last_seen = j.value ->> 1 FROM json_each(?) j \
-                   WHERE user.id = j.value ->> 0 AND (last_seen IS NULL OR last_seen < j.value ->> 1)";
-        self.write()
-            .execute_raw(with_rows(self.write(), sql, &rows, [])?)
-            .await?;
-        Ok(())
+        retried(|| async {
+            let change = with_rows(self.write(), &LAST_SEEN, &rows, [])?;
+            self.write().execute_raw(change).await?;
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -404,7 +472,7 @@ fn changed_columns(change: AccountChange, at: Time) -> user::ActiveModel {
     columns
 }
 
-/// A text as it may stand in a name: `LIKE` folds the case of ASCII alone.
+/// A text as it may stand in a name: databases fold the case of ASCII alone.
 fn spellings(text: &str) -> HashSet<String> {
     let lower = text.to_lowercase();
     let mut letters = lower.chars();

@@ -1,20 +1,124 @@
-//! The writer's transaction: what it asks and writes, each with one statement for the whole batch.
+//! The writer's transaction: what it asks and writes, each with one statement for the whole batch. Where a database has a
+//! quicker way for what every batch does, it stands in `batch/postgres.rs` and `batch/mysql.rs`.
 //!
 //! Rows that fail a check come back by their place in what was asked; those that pass cost no row.
+
+mod mysql;
+mod postgres;
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use entity::{ChatId, ContentType, MessageId, Seq, Time, UserId, change, chat, member, message};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QueryResult,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryResult, Statement, Value,
 };
 use serde::Serialize;
 
 use super::{
     Store, StoreError, Stored,
-    sql::{rows_text, time_text, with_rows},
+    sql::{Kind, Sql, rows, rows_text, time_text, update, with_rows},
 };
+
+const CHAT_AND_USER: [(&str, Kind); 2] = [("chat_id", Kind::Number), ("user_id", Kind::Number)];
+const CHAT_AND_SEQ: [(&str, Kind); 2] = [("chat_id", Kind::Number), ("seq", Kind::Number)];
+
+static STRANGERS: Sql = Sql::new(|database| {
+    let asked = rows(database, &CHAT_AND_USER);
+    format!(
+        "SELECT j.place AS place FROM {asked} j \
+         LEFT JOIN member m ON m.chat_id = j.chat_id AND m.user_id = j.user_id \
+         WHERE m.role IS NULL OR m.role = 'banned'"
+    )
+});
+
+static BLOCKED: Sql = Sql::new(|database| {
+    let asked = rows(database, &CHAT_AND_USER);
+    format!(
+        "SELECT j.place AS place FROM {asked} j \
+         JOIN member m ON m.chat_id = j.chat_id AND m.user_id <> j.user_id \
+         JOIN block b ON b.user_id = m.user_id AND b.blocked_id = j.user_id"
+    )
+});
+
+static MISPLACED: Sql = Sql::new(|database| {
+    let columns = [("chat_id", Kind::Number), ("message_id", Kind::Number)];
+    let asked = rows(database, &columns);
+    format!(
+        "SELECT j.place AS place FROM {asked} j \
+         LEFT JOIN message m ON m.id = j.message_id AND m.chat_id = j.chat_id WHERE m.id IS NULL"
+    )
+});
+
+static REPEATS: Sql = Sql::new(|database| {
+    let columns = [
+        ("chat_id", Kind::Number),
+        ("sender_id", Kind::Number),
+        ("client_id", Kind::Words),
+    ];
+    let asked = rows(database, &columns);
+    format!(
+        "SELECT j.place AS place, m.* FROM {asked} j JOIN message m \
+         ON m.chat_id = j.chat_id AND m.sender_id = j.sender_id AND m.client_id = j.client_id"
+    )
+});
+
+static INSERT_CHANGES: Sql = Sql::new(|database| {
+    let columns = [
+        ("chat_id", Kind::Number),
+        ("seq", Kind::Number),
+        ("kind", Kind::Words),
+        ("message_id", Kind::Number),
+        ("user_id", Kind::Number),
+        ("by_id", Kind::Number),
+        ("role", Kind::Words),
+        ("emoji", Kind::Words),
+        ("happened", Kind::Moment),
+    ];
+    let changes = rows(database, &columns);
+    format!(
+        "INSERT INTO \"change\" (chat_id, seq, kind, message_id, user_id, by_id, role, emoji, at) \
+         SELECT j.chat_id, j.seq, j.kind, j.message_id, j.user_id, j.by_id, j.role, j.emoji, j.happened \
+         FROM {changes} j"
+    )
+});
+
+static MARKS: Sql = Sql::new(|database| {
+    let columns = [
+        ("chat_id", Kind::Number),
+        ("user_id", Kind::Number),
+        ("seq", Kind::Number),
+    ];
+    update(
+        database,
+        "member",
+        "last_read_seq = j.seq",
+        &rows(database, &columns),
+        "t.chat_id = j.chat_id AND t.user_id = j.user_id AND t.last_read_seq < j.seq",
+    )
+});
+
+static OPERATOR_MARKS: Sql = Sql::new(|database| {
+    update(
+        database,
+        "chat",
+        "support_read_seq = j.seq",
+        &rows(database, &CHAT_AND_SEQ),
+        "t.id = j.chat_id AND t.support_read_seq < j.seq",
+    )
+});
+
+static MESSAGES_AT: Sql = Sql::new(|database| {
+    let places = rows(database, &CHAT_AND_SEQ);
+    format!("SELECT m.* FROM {places} j JOIN message m ON m.chat_id = j.chat_id AND m.seq = j.seq")
+});
+
+static CHANGES_AT: Sql = Sql::new(|database| {
+    let places = rows(database, &CHAT_AND_SEQ);
+    format!(
+        "SELECT c.* FROM {places} j JOIN \"change\" c ON c.chat_id = j.chat_id AND c.seq = j.seq"
+    )
+});
 
 type Committing = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send>>;
 
@@ -86,6 +190,7 @@ pub struct ChatCounters {
 pub struct Batch {
     transaction: DatabaseTransaction,
     commit: Commit,
+    returns_inserted: bool,
 }
 
 impl Store {
@@ -94,6 +199,7 @@ impl Store {
         Ok(Batch {
             transaction: self.begin().await?,
             commit,
+            returns_inserted: self.returns_inserted,
         })
     }
 }
@@ -108,45 +214,22 @@ impl Batch {
     // In ascending id: two nodes whose batches share chats then lock the rows in one order, and wait instead of
     // deadlocking (PostgreSQL manual, 13.3.4). SQLite has locked the database at BEGIN IMMEDIATE.
     pub async fn lock_chats(&self, ids: &[ChatId]) -> Stored<HashMap<ChatId, chat::Model>> {
-        let sql = "SELECT * FROM chat WHERE id IN (SELECT value FROM jsonb_each(?)) ORDER BY id";
-        let statement = with_rows(&self.transaction, sql, &ids, [])?;
-        let rows = chat::Entity::find()
-            .from_raw_sql(statement)
-            .all(&self.transaction)
-            .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+        lock_chats(&self.transaction, ids).await
     }
 
     /// Which of these (chat, user) have no right to write: not a member, or barred.
     pub async fn find_strangers(&self, asked: &[(ChatId, UserId)]) -> Stored<Vec<usize>> {
-        self.places(
-            "SELECT j.key AS place FROM jsonb_each(?) j \
-             LEFT JOIN member m ON m.chat_id = j.value ->> 0 AND m.user_id = j.value ->> 1 \
-             WHERE m.role IS NULL OR m.role = 'banned'",
-            &asked,
-        )
-        .await
+        self.places(&STRANGERS, &asked).await
     }
 
     /// Which of these (chat, sender), all in personal chats, are blocked by the other one.
     pub async fn find_blocked(&self, asked: &[(ChatId, UserId)]) -> Stored<Vec<usize>> {
-        self.places(
-            "SELECT j.key AS place FROM jsonb_each(?) j \
-             JOIN member m ON m.chat_id = j.value ->> 0 AND m.user_id <> j.value ->> 1 \
-             JOIN block b ON b.user_id = m.user_id AND b.blocked_id = j.value ->> 1",
-            &asked,
-        )
-        .await
+        self.places(&BLOCKED, &asked).await
     }
 
     /// Which of these (chat, message) don't belong together.
     pub async fn find_misplaced(&self, asked: &[(ChatId, MessageId)]) -> Stored<Vec<usize>> {
-        self.places(
-            "SELECT j.key AS place FROM jsonb_each(?) j \
-             LEFT JOIN message m ON m.id = j.value ->> 1 AND m.chat_id = j.value ->> 0 WHERE m.id IS NULL",
-            &asked,
-        )
-        .await
+        self.places(&MISPLACED, &asked).await
     }
 
     /// The messages that exist already for these (chat, sender, client id), by place.
@@ -154,16 +237,14 @@ impl Batch {
         &self,
         asked: &[(ChatId, UserId, &str)],
     ) -> Stored<Vec<(usize, message::Model)>> {
-        let sql = "SELECT j.key AS place, m.* FROM jsonb_each(?) j JOIN message m \
-                   ON m.chat_id = j.value ->> 0 AND m.sender_id = j.value ->> 1 AND m.client_id = j.value ->> 2";
-        let statement = with_rows(&self.transaction, sql, &asked, [])?;
+        let statement = with_rows(&self.transaction, &REPEATS, &asked, [])?;
         let rows = self.transaction.query_all_raw(statement).await?;
         rows.iter()
             .map(|row| Ok((place(row)?, message::Model::from_query_result(row, "")?)))
             .collect()
     }
 
-    async fn places(&self, sql: &str, asked: &impl Serialize) -> Stored<Vec<usize>> {
+    async fn places(&self, sql: &Sql, asked: &impl Serialize) -> Stored<Vec<usize>> {
         let statement = with_rows(&self.transaction, sql, asked, [])?;
         self.transaction
             .query_all_raw(statement)
@@ -180,53 +261,23 @@ impl Batch {
         rows: &[NewMessageRow],
         chats: &[ChatCounters],
     ) -> Stored<Vec<MessageId>> {
-        let sql = format!(
-            "INSERT INTO message \
-             (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-             value ->> 7, 0 FROM jsonb_each(?) WHERE value ->> 8 OR EXISTS (SELECT 1 FROM member m \
-             WHERE m.chat_id = value ->> 0 AND m.user_id = value ->> 2 AND m.role <> 'banned'); {WRITE_COUNTERS}"
-        );
-        let table: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                let at = time_text(row.timestamp);
-                (
-                    row.chat_id,
-                    row.seq,
-                    row.sender_id,
-                    &row.text,
-                    row.content_type,
-                    &row.client_id,
-                    row.reply_to,
-                    at,
-                    row.may_write,
-                )
-            })
-            .collect();
-        let counters = rows_text(&counters_table(chats))?;
-        let statement = with_rows(&self.transaction, &sql, &table, [counters.into()])?;
-        let inserted = self.transaction.execute_raw(statement).await?;
-        if inserted.rows_affected() != (rows.len() + chats.len()) as u64 {
-            return Err(StoreError::Unmet);
+        match self.transaction.get_database_backend() {
+            DbBackend::Postgres => postgres::insert_messages(&self.transaction, rows, chats).await,
+            DbBackend::MySql => {
+                let returns_them = self.returns_inserted;
+                mysql::insert_messages(&self.transaction, rows, chats, returns_them).await
+            }
+            _ => insert_messages(&self.transaction, rows, chats).await,
         }
-        // Each row of one statement gets the id after the one before it (SQLite: Autoincrement), and nobody else
-        // inserts while this transaction holds the lock: no row needs to come back.
-        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let last = i64::try_from(inserted.last_insert_id())
-            .map_err(|_| StoreError::Refused("an id beyond 63 bits".into()))?;
-        Ok((last - count + 1..=last).map(MessageId).collect())
     }
 
     /// Inserts changes.
     pub async fn insert_changes(&self, rows: &[change::Model]) -> Stored<()> {
-        let sql = "INSERT INTO change (chat_id, seq, kind, message_id, user_id, by_id, role, emoji, at) \
-                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                   value ->> 7, value ->> 8 FROM jsonb_each(?)";
+        let database = self.transaction.get_database_backend();
         let table: Vec<_> = rows
             .iter()
             .map(|row| {
-                let at = time_text(row.at);
+                let at = time_text(database, row.at);
                 let (chat, seq, by) = (row.chat_id, row.seq, row.by_id);
                 (
                     chat,
@@ -242,38 +293,36 @@ impl Batch {
             })
             .collect();
         self.transaction
-            .execute_raw(with_rows(&self.transaction, sql, &table, [])?)
+            .execute_raw(with_rows(&self.transaction, &INSERT_CHANGES, &table, [])?)
             .await?;
         Ok(())
     }
 
     /// Writes the counters of the chats in which something happened.
     pub async fn write_counters(&self, chats: &[ChatCounters]) -> Stored<()> {
-        let table = counters_table(chats);
-        self.transaction
-            .execute_raw(with_rows(&self.transaction, WRITE_COUNTERS, &table, [])?)
-            .await?;
+        let write = match self.transaction.get_database_backend() {
+            DbBackend::Postgres => postgres::write_counters(&self.transaction, chats),
+            DbBackend::MySql => mysql::write_counters(&self.transaction, chats)?,
+            _ => {
+                let counters = rows_text(&counters_table(DbBackend::Sqlite, chats))?;
+                sqlite(WRITE_COUNTERS, [counters.into()])
+            }
+        };
+        self.transaction.execute_raw(write).await?;
         Ok(())
     }
 
     /// Moves members' marks forward; one that is further already stays.
     pub async fn write_marks(&self, marks: &[(ChatId, UserId, Seq)]) -> Stored<()> {
-        let sql = "UPDATE member SET last_read_seq = j.value ->> 2 FROM jsonb_each(?) j \
-                   WHERE member.chat_id = j.value ->> 0 AND member.user_id = j.value ->> 1 \
-                   AND member.last_read_seq < j.value ->> 2";
-        self.transaction
-            .execute_raw(with_rows(&self.transaction, sql, &marks, [])?)
-            .await?;
+        let change = with_rows(&self.transaction, &MARKS, &marks, [])?;
+        self.transaction.execute_raw(change).await?;
         Ok(())
     }
 
     /// Moves what operators have read of support chats forward.
     pub async fn write_operator_marks(&self, marks: &[(ChatId, Seq)]) -> Stored<()> {
-        let sql = "UPDATE chat SET support_read_seq = j.value ->> 1 FROM jsonb_each(?) j \
-                   WHERE chat.id = j.value ->> 0 AND chat.support_read_seq < j.value ->> 1";
-        self.transaction
-            .execute_raw(with_rows(&self.transaction, sql, &marks, [])?)
-            .await?;
+        let change = with_rows(&self.transaction, &OPERATOR_MARKS, &marks, [])?;
+        self.transaction.execute_raw(change).await?;
         Ok(())
     }
 
@@ -309,29 +358,110 @@ impl Batch {
     }
 }
 
-/// The rows that stand at these numbers now: what became of a commit whose answer was lost.
+/// The rows that stand at these numbers now: what became of a commit whose answer was lost. Their chats are locked first:
+/// a server that has lost its client may still be carrying out what it was told.
 impl Store {
     /// Messages by chat and number.
     pub async fn find_messages_at(&self, places: &[(ChatId, Seq)]) -> Stored<Vec<message::Model>> {
-        let sql = "SELECT m.* FROM jsonb_each(?) j JOIN message m \
-                   ON m.chat_id = j.value ->> 0 AND m.seq = j.value ->> 1";
-        let statement = with_rows(self.write(), sql, &places, [])?;
-        Ok(message::Entity::find()
-            .from_raw_sql(statement)
-            .all(self.write())
-            .await?)
+        let transaction = self.begin_at(places).await?;
+        let asked = with_rows(&transaction, &MESSAGES_AT, &places, [])?;
+        let messages = message::Entity::find().from_raw_sql(asked);
+        let found = messages.all(&transaction).await?;
+        transaction.rollback().await?;
+        Ok(found)
     }
 
     /// Changes by chat and number.
     pub async fn find_changes_at(&self, places: &[(ChatId, Seq)]) -> Stored<Vec<change::Model>> {
-        let sql = "SELECT c.* FROM jsonb_each(?) j JOIN change c \
-                   ON c.chat_id = j.value ->> 0 AND c.seq = j.value ->> 1";
-        let statement = with_rows(self.write(), sql, &places, [])?;
-        Ok(change::Entity::find()
-            .from_raw_sql(statement)
-            .all(self.write())
-            .await?)
+        let transaction = self.begin_at(places).await?;
+        let asked = with_rows(&transaction, &CHANGES_AT, &places, [])?;
+        let changes = change::Entity::find().from_raw_sql(asked);
+        let found = changes.all(&transaction).await?;
+        transaction.rollback().await?;
+        Ok(found)
     }
+
+    async fn begin_at(&self, places: &[(ChatId, Seq)]) -> Stored<DatabaseTransaction> {
+        let transaction = self.begin().await?;
+        let mut chats: Vec<ChatId> = places.iter().map(|(chat, _)| *chat).collect();
+        chats.sort_unstable();
+        chats.dedup();
+        lock_chats(&transaction, &chats).await?;
+        Ok(transaction)
+    }
+}
+
+async fn lock_chats(
+    transaction: &DatabaseTransaction,
+    ids: &[ChatId],
+) -> Stored<HashMap<ChatId, chat::Model>> {
+    let lock = match transaction.get_database_backend() {
+        DbBackend::Postgres => postgres::lock_chats(ids),
+        DbBackend::MySql => mysql::lock_chats(transaction, ids)?,
+        _ => {
+            let sql =
+                "SELECT * FROM chat WHERE id IN (SELECT value FROM jsonb_each(?)) ORDER BY id";
+            sqlite(sql, [rows_text(&ids)?.into()])
+        }
+    };
+    let rows = chat::Entity::find()
+        .from_raw_sql(lock)
+        .all(transaction)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+fn sqlite(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+/// SQLite's way.
+async fn insert_messages(
+    transaction: &DatabaseTransaction,
+    rows: &[NewMessageRow],
+    chats: &[ChatCounters],
+) -> Stored<Vec<MessageId>> {
+    let sql = format!(
+        "INSERT INTO message \
+         (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+         value ->> 7, 0 FROM jsonb_each(?) WHERE value ->> 8 OR EXISTS (SELECT 1 FROM member m \
+         WHERE m.chat_id = value ->> 0 AND m.user_id = value ->> 2 AND m.role <> 'banned'); {WRITE_COUNTERS}"
+    );
+    let messages = rows_text(&messages_table(DbBackend::Sqlite, rows))?;
+    let counters = rows_text(&counters_table(DbBackend::Sqlite, chats))?;
+    let insert = sqlite(&sql, [messages.into(), counters.into()]);
+    let inserted = transaction.execute_raw(insert).await?;
+    if inserted.rows_affected() != (rows.len() + chats.len()) as u64 {
+        return Err(StoreError::Unmet);
+    }
+    // Each row of one statement gets the id after the one before it (SQLite: Autoincrement), and nobody else
+    // inserts while this transaction holds the lock: no row needs to come back.
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let last = i64::try_from(inserted.last_insert_id())
+        .map_err(|_| StoreError::Refused("an id beyond 63 bits".into()))?;
+    Ok((last - count + 1..=last).map(MessageId).collect())
+}
+
+fn messages_table<'a>(
+    database: DbBackend,
+    rows: &'a [NewMessageRow],
+) -> Vec<impl Serialize + use<'a>> {
+    let row = |row: &'a NewMessageRow| {
+        let at = time_text(database, row.timestamp);
+        (
+            row.chat_id,
+            row.seq,
+            row.sender_id,
+            &row.text,
+            row.content_type,
+            &row.client_id,
+            row.reply_to,
+            at,
+            row.may_write,
+        )
+    };
+    rows.iter().map(row).collect()
 }
 
 /// Its parameter is `counters_table`.
@@ -339,11 +469,11 @@ const WRITE_COUNTERS: &str = "UPDATE chat SET last_seq = j.value ->> 1, message_
     last_message_at = j.value ->> 3, waiting_seq = j.value ->> 4, waiting_since = j.value ->> 5 \
     FROM jsonb_each(?) j WHERE chat.id = j.value ->> 0";
 
-fn counters_table(chats: &[ChatCounters]) -> Vec<impl Serialize> {
+fn counters_table(database: DbBackend, chats: &[ChatCounters]) -> Vec<impl Serialize> {
     let row = |chat: &ChatCounters| {
         let (last, since) = (
-            chat.last_message_at.map(time_text),
-            chat.waiting_since.map(time_text),
+            chat.last_message_at.map(|at| time_text(database, at)),
+            chat.waiting_since.map(|at| time_text(database, at)),
         );
         (
             chat.id,

@@ -2,13 +2,13 @@
 
 use entity::{ChatId, ChatKind, MessageId, Role, Seq, Time, UserId, chat, member};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult,
-    QueryFilter, QueryResult, Value,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait,
+    FromQueryResult, QueryFilter, QueryResult, Value,
 };
 
 use super::{
-    Store, Stored,
-    sql::{like_anywhere, statement, with_rows},
+    Store, Stored, retried,
+    sql::{Sql, composed, counted, ids, like_anywhere, statement, with_rows},
 };
 
 /// A chat as one user stands to it.
@@ -66,12 +66,13 @@ pub(super) const STANDING: &str = "m.role AS m_role, coalesce(m.last_read_seq, 0
     coalesce(m.cleared_seq, 0) AS m_cleared, coalesce(m.cleared_count, 0) AS m_cleared_count";
 
 /// Looks at up to 1000 messages: only where the count is shown. For staff who are no members: what no operator has read.
-pub(super) fn unread(user: &str) -> String {
-    format!(
-        "(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.chat_id = c.id \
-         AND x.seq > coalesce(max(m.last_read_seq, m.cleared_seq), c.support_read_seq) \
-         AND x.sender_id <> {user} AND NOT x.is_deleted LIMIT 1000)) AS unread"
-    )
+pub(super) fn unread(database: DbBackend, user: &str) -> String {
+    let messages = format!(
+        "FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(CASE WHEN m.last_read_seq > m.cleared_seq \
+         THEN m.last_read_seq ELSE m.cleared_seq END, c.support_read_seq) AND x.sender_id <> {user} \
+         AND NOT x.is_deleted"
+    );
+    format!("{} AS unread", counted(database, 1000, &messages))
 }
 
 /// How many belong to a chat, and the newest message that the member may see.
@@ -79,29 +80,51 @@ pub(super) const LISTED: &str = "(SELECT count(*) FROM member o WHERE o.chat_id 
     AS member_count, (SELECT x.id FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(m.cleared_seq, 0) \
     ORDER BY x.seq DESC LIMIT 1) AS last_message";
 
+/// ?1 is the user, ?2 the chat.
+const STANDS: &str =
+    "FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 WHERE c.id = ?2";
+
+static ENTER: Sql = Sql::new(|database| {
+    let unread = unread(database, "?1");
+    format!("SELECT c.*, {STANDING}, {unread} {STANDS}")
+});
+
+static STAND: Sql = Sql::new(|_| format!("SELECT c.*, {STANDING}, NULL AS unread {STANDS}"));
+
+static LISTED_ONE: Sql = Sql::new(|database| {
+    let unread = unread(database, "?1");
+    format!("SELECT c.*, {STANDING}, {unread}, {LISTED} {STANDS}")
+});
+
+static ROOM: Sql = Sql::new(|_| {
+    format!(
+        "SELECT c.*, {STANDING}, NULL AS unread FROM chat c LEFT JOIN member m ON m.chat_id = c.id \
+         AND m.user_id = ?1 WHERE c.room_key = ?2 AND NOT c.is_deleted"
+    )
+});
+
+static MEMBERS_OF: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!(
+        "SELECT m.chat_id, m.user_id FROM {ids} j JOIN member m ON m.chat_id = j.id \
+         WHERE m.role <> 'banned' ORDER BY m.chat_id, m.joined_at, m.user_id"
+    )
+});
+
 impl Store {
     /// A chat as a user stands to it, with what is unread: one query.
     pub async fn enter(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        let unread = unread("?1");
-        self.stand(&format!("{STANDING}, {unread}"), chat, user)
-            .await
+        self.stand(&ENTER, chat, user).await
     }
 
     /// A chat as a user stands to it.
     pub async fn find_standing(&self, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        self.stand(&format!("{STANDING}, NULL AS unread"), chat, user)
-            .await
+        self.stand(&STAND, chat, user).await
     }
 
-    async fn stand(&self, columns: &str, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
-        let sql = format!(
-            "SELECT c.*, {columns} FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
-             WHERE c.id = ?2"
-        );
-        let row = self
-            .read()
-            .query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()]))
-            .await?;
+    async fn stand(&self, sql: &Sql, chat: ChatId, user: UserId) -> Stored<Option<EnterRow>> {
+        let asked = statement(self.read(), sql, [user.into(), chat.into()]);
+        let row = self.read().query_one_raw(asked).await?;
         row.as_ref().map(standing).transpose()
     }
 
@@ -112,11 +135,7 @@ impl Store {
 
     /// The room of this folded name, as a user stands to it.
     pub async fn find_room(&self, room_key: &str, user: UserId) -> Stored<Option<EnterRow>> {
-        let sql = format!(
-            "SELECT c.*, {STANDING}, NULL AS unread FROM chat c LEFT JOIN member m ON m.chat_id = c.id \
-             AND m.user_id = ?1 WHERE c.room_key = ?2 AND NOT c.is_deleted"
-        );
-        let asked = statement(self.read(), &sql, [user.into(), room_key.into()]);
+        let asked = statement(self.read(), &ROOM, [user.into(), room_key.into()]);
         let row = self.read().query_one_raw(asked).await?;
         row.as_ref().map(standing).transpose()
     }
@@ -159,29 +178,30 @@ impl Store {
             values.push(like_anywhere(search).into());
             let place = values.len();
             filter.push_str(&format!(
-                " AND (c.name LIKE ?{place} ESCAPE '\\' OR (c.kind = 'personal' AND EXISTS (SELECT 1 FROM member o \
-                 JOIN user u ON u.id = o.user_id WHERE o.chat_id = c.id AND o.user_id <> ?1 \
-                 AND u.username LIKE ?{place} ESCAPE '\\')))"
+                " AND (lower(c.name) LIKE lower(?{place}) ESCAPE '!' OR (c.kind = 'personal' AND EXISTS (SELECT 1 \
+                 FROM member o JOIN \"user\" u ON u.id = o.user_id WHERE o.chat_id = c.id AND o.user_id <> ?1 \
+                 AND lower(u.username) LIKE lower(?{place}) ESCAPE '!')))"
             ));
         }
-        let count = statement(
-            self.read(),
-            &format!("SELECT count(*) AS n {filter}"),
-            values.clone(),
-        );
+        let count = format!("SELECT count(*) AS n {filter}");
+        let count = composed(self.read(), &count, values.clone());
         let count: i64 = self
             .read()
             .query_one_raw(count)
             .await?
             .map_or(Ok(0), |row| row.try_get("", "n"))?;
+        let (limited, skipped) = (values.len() + 1, values.len() + 2);
         let page = format!(
             "SELECT c.*, {STANDING}, {}, {LISTED} {filter} \
-             ORDER BY coalesce(c.last_message_at, c.created_at) DESC, c.id DESC LIMIT {limit} OFFSET {offset}",
-            unread("?1")
+             ORDER BY coalesce(c.last_message_at, c.created_at) DESC, c.id DESC LIMIT ?{limited} OFFSET ?{skipped}",
+            unread(self.database(), "?1")
         );
+        // More than databases count to is past the end as well.
+        let offset = offset.min(i64::MAX.unsigned_abs());
+        values.extend([limit.into(), offset.into()]);
         let rows = self
             .read()
-            .query_all_raw(statement(self.read(), &page, values))
+            .query_all_raw(composed(self.read(), &page, values))
             .await?;
         Ok((
             rows.iter().map(listed).collect::<Stored<_>>()?,
@@ -191,26 +211,15 @@ impl Store {
 
     /// One chat as in the list, hidden or not, member or not.
     pub async fn find_listed(&self, user: UserId, chat: ChatId) -> Stored<Option<ListedRow>> {
-        let sql = format!(
-            "SELECT c.*, {STANDING}, {}, {LISTED} \
-             FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 WHERE c.id = ?2",
-            unread("?1")
-        );
-        let row = self
-            .read()
-            .query_one_raw(statement(self.read(), &sql, [user.into(), chat.into()]))
-            .await?;
+        let asked = statement(self.read(), &LISTED_ONE, [user.into(), chat.into()]);
+        let row = self.read().query_one_raw(asked).await?;
         row.as_ref().map(listed).transpose()
     }
 
     /// The members of several chats, without the barred.
     pub async fn members_of(&self, chats: &[ChatId]) -> Stored<Vec<(ChatId, UserId)>> {
-        let sql = "SELECT m.chat_id, m.user_id FROM json_each(?) j JOIN member m ON m.chat_id = j.value \
-                   WHERE m.role <> 'banned' ORDER BY m.chat_id, m.joined_at, m.user_id";
-        let rows = self
-            .read()
-            .query_all_raw(with_rows(self.read(), sql, &chats, [])?)
-            .await?;
+        let asked = with_rows(self.read(), &MEMBERS_OF, &chats, [])?;
+        let rows = self.read().query_all_raw(asked).await?;
         rows.iter()
             .map(|row| Ok((row.try_get("", "chat_id")?, row.try_get("", "user_id")?)))
             .collect()
@@ -218,6 +227,10 @@ impl Store {
 
     /// Makes a chat with its first members.
     pub async fn create_chat(&self, new: NewChatRow) -> Stored<chat::Model> {
+        retried(|| self.create_chat_once(new.clone())).await
+    }
+
+    async fn create_chat_once(&self, new: NewChatRow) -> Stored<chat::Model> {
         let transaction = self.begin().await?;
         let (room_name, room_key) = new.room.unzip();
         let chat = chat::ActiveModel {

@@ -78,7 +78,7 @@ impl Batch {
             reaction::Column::UserId,
             reaction::Column::Emoji,
         ];
-        let again = OnConflict::columns(key).do_nothing().to_owned();
+        let again = OnConflict::columns(key).do_nothing_on(key).to_owned();
         reaction::Entity::insert(row)
             .on_conflict(again)
             .exec_without_returning(self.transaction())

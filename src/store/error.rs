@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sea_orm::{
+    DbErr, RuntimeErr, SqlErr, SqlxMySqlError,
+    sqlx::{self, error::DatabaseError},
+};
 
 /// A failed query. The text is for the log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,47 +41,77 @@ impl From<DbErr> for StoreError {
             return StoreError::Duplicate(text);
         }
         match &error {
+            DbErr::Conn(RuntimeErr::SqlxError(cause))
+            | DbErr::Query(RuntimeErr::SqlxError(cause))
+            | DbErr::Exec(RuntimeErr::SqlxError(cause)) => match passing(cause) {
+                Some(Passing::Contention) => StoreError::Contended(text),
+                Some(Passing::Absence) => StoreError::Away(text),
+                None if matches!(error, DbErr::Conn(_)) => StoreError::Away(text),
+                None => StoreError::Refused(text),
+            },
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => StoreError::Away(text),
-            DbErr::Query(RuntimeErr::SqlxError(_)) | DbErr::Exec(RuntimeErr::SqlxError(_)) => {
-                if is_contention(&text) {
-                    StoreError::Contended(text)
-                } else if is_broken_connection(&text) {
-                    StoreError::Away(text)
-                } else {
-                    StoreError::Refused(text)
-                }
-            }
             _ => StoreError::Refused(text),
         }
     }
 }
 
-/// SQLite's BUSY and LOCKED, PostgreSQL's 40P01 and 40001, MySQL's 1213 and 1205: the drivers give all of them as text.
-fn is_contention(text: &str) -> bool {
-    [
-        "database is locked",
-        "database table is locked",
-        "deadlock",
-        "Deadlock",
-        "could not serialize",
-        "Lock wait timeout",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
+/// Why something failed that may succeed another time.
+enum Passing {
+    /// Others hold locks.
+    Contention,
+    /// There is no database to be had, or it takes nothing.
+    Absence,
 }
 
-/// sqlx gives a cut connection as an I/O or protocol error, a database that stops as its own sentence.
-fn is_broken_connection(text: &str) -> bool {
-    [
-        "error communicating with database",
-        "error returned from database: terminating connection",
-        "the database system is",
-        "server closed the connection",
-        "attempted to communicate with a crashed background worker",
-        "pool timed out",
-        "disk I/O error",
-        "unable to open database",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
+fn passing(error: &sqlx::Error) -> Option<Passing> {
+    match error {
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<SqlxMySqlError>() {
+            Some(error) => passing_on_mysql(error.number()),
+            None => passing_by_state(&**error),
+        },
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Some(Passing::Absence),
+        _ => None,
+    }
+}
+
+/// By MySQL's and MariaDB's own numbers.
+fn passing_on_mysql(number: u16) -> Option<Passing> {
+    match number {
+        // A lock wait timed out; a deadlock; a statement that must be prepared anew since a table was changed; a
+        // statement that took too long (MySQL, MariaDB).
+        1205 | 1213 | 1615 | 3024 | 1969 => Some(Passing::Contention),
+        // Too many connections, in all and of a user; a server that shuts down; a statement or connection that was
+        // killed; a disk that is full; a table that is; a server that only reads; a transaction that took too long
+        // between two statements.
+        1040 | 1203 | 1226 | 1053 | 1317 | 1927 | 1021 | 1114 | 1290 | 1792 | 1836 | 4031 => {
+            Some(Passing::Absence)
+        }
+        _ => None,
+    }
+}
+
+/// By SQLSTATE (PostgreSQL), or SQLite's own numbers.
+fn passing_by_state(error: &dyn DatabaseError) -> Option<Passing> {
+    let code = error.code().unwrap_or_default();
+    match &*code {
+        // A deadlock; a serialization failure; a lock that could not be had in time; a statement that took too long.
+        "40P01" | "40001" | "55P03" | "57014" => Some(Passing::Contention),
+        // A server that shuts down, or starts up; one that only reads, as in recovery; a transaction that slept too long.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" => Some(Passing::Absence),
+        // Connections; resources, such as room on the disk; faults of the system beneath.
+        code if code.len() == 5 && ["08", "53", "58"].contains(&&code[..2]) => {
+            Some(Passing::Absence)
+        }
+        // BUSY and LOCKED in the lower byte; IOERR, FULL and CANTOPEN.
+        code => match code.parse::<i32>().ok()? & 0xFF {
+            5 | 6 => Some(Passing::Contention),
+            10 | 13 | 14 => Some(Passing::Absence),
+            _ => None,
+        },
+    }
 }

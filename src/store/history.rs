@@ -5,8 +5,36 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 
 use super::{
     Store, Stored,
-    sql::{statement, with_rows},
+    sql::{Sql, counted, ids, statement, with_rows},
 };
+
+// Within a chat ids rise with the numbers, but no index has them together: looked for by halving, so that the length of
+// the chat doesn't matter.
+static NUMBER_BEFORE: Sql = Sql::new(|_| {
+    let middle = "((low + high + 1) >> 1)";
+    let is_before = format!(
+        "coalesce((SELECT x.id FROM message x WHERE x.chat_id = ?1 AND x.seq <= {middle} \
+         ORDER BY x.seq DESC LIMIT 1), 0) < ?2"
+    );
+    // The difference is a 0 of the column's own type.
+    format!(
+        "WITH RECURSIVE place(low, high) AS (SELECT c.last_seq - c.last_seq, c.last_seq FROM chat c WHERE c.id = ?1 \
+         UNION ALL SELECT CASE WHEN {is_before} THEN {middle} ELSE low END, \
+         CASE WHEN {is_before} THEN high ELSE {middle} - 1 END FROM place WHERE low < high) \
+         SELECT low AS seq FROM place WHERE low = high LIMIT 1"
+    )
+});
+
+static BY_ID: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!("SELECT m.* FROM {ids} j JOIN message m ON m.id = j.id")
+});
+
+static COUNT_UNREAD: Sql = Sql::new(|database| {
+    let from =
+        "FROM message WHERE chat_id = ?1 AND seq > ?2 AND sender_id <> ?3 AND NOT is_deleted";
+    format!("SELECT {} AS n", counted(database, 1000, from))
+});
 
 impl Store {
     /// One message of a chat.
@@ -33,20 +61,10 @@ impl Store {
 
     /// The number below which all messages of a chat have ids below `id`, whether or not it has a message of that id.
     pub async fn number_before(&self, chat: ChatId, id: MessageId) -> Stored<Seq> {
-        // Within a chat ids rise with the numbers, but no index has them together: looked for by halving, so that the
-        // length of the chat doesn't matter.
-        let is_before = "coalesce((SELECT x.id FROM message x WHERE x.chat_id = ?1 AND x.seq <= (low + high + 1) / 2 \
-                         ORDER BY x.seq DESC LIMIT 1), 0) < ?2";
-        let sql = format!(
-            "WITH RECURSIVE place(low, high) AS (SELECT 0, c.last_seq FROM chat c WHERE c.id = ?1 UNION ALL \
-             SELECT CASE WHEN {is_before} THEN (low + high + 1) / 2 ELSE low END, \
-             CASE WHEN {is_before} THEN high ELSE (low + high + 1) / 2 - 1 END FROM place WHERE low < high) \
-             SELECT low AS seq FROM place WHERE low = high LIMIT 1"
-        );
         let values = [chat.into(), id.into()];
         let row = self
             .read()
-            .query_one_raw(statement(self.read(), &sql, values))
+            .query_one_raw(statement(self.read(), &NUMBER_BEFORE, values))
             .await?;
         row.map_or(Ok(Seq(0)), |row| Ok(row.try_get("", "seq")?))
     }
@@ -67,12 +85,11 @@ impl Store {
     }
 
     /// Messages by id.
-    pub async fn find_messages(&self, ids: &[MessageId]) -> Stored<Vec<message::Model>> {
-        if ids.is_empty() {
+    pub async fn find_messages(&self, asked: &[MessageId]) -> Stored<Vec<message::Model>> {
+        if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = "SELECT m.* FROM json_each(?) j JOIN message m ON m.id = j.value";
-        let statement = with_rows(self.read(), sql, &ids, [])?;
+        let statement = with_rows(self.read(), &BY_ID, &asked, [])?;
         Ok(message::Entity::find()
             .from_raw_sql(statement)
             .all(self.read())
@@ -81,14 +98,8 @@ impl Store {
 
     /// How many of others' messages above a number aren't deleted, counted to 1000.
     pub async fn count_unread(&self, chat: ChatId, user: UserId, above: Seq) -> Stored<u64> {
-        let sql = "SELECT count(*) AS n FROM (SELECT 1 FROM message WHERE chat_id = ? AND seq > ? \
-                   AND sender_id <> ? AND NOT is_deleted LIMIT 1000)";
         let values = [chat.into(), above.into(), user.into()];
-        let statement = sea_orm::Statement::from_sql_and_values(
-            self.read().get_database_backend(),
-            sql,
-            values,
-        );
+        let statement = statement(self.read(), &COUNT_UNREAD, values);
         let row = self.read().query_one_raw(statement).await?;
         let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "n"))?;
         Ok(count.unsigned_abs())

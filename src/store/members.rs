@@ -8,7 +8,21 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use super::{Batch, Store, Stored, sql::with_rows};
+use super::{
+    Batch, Store, Stored,
+    sql::{Sql, ids, with_rows},
+};
+
+// By the primary key: of a room of thousands no more than these are looked at. ?2 is one less than how many.
+static FIRST_OF_EACH: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!(
+        "SELECT j.id AS chat_id, m.user_id FROM {ids} j JOIN member m ON m.chat_id = j.id AND m.role <> 'banned' \
+         AND m.user_id <= coalesce((SELECT o.user_id FROM member o WHERE o.chat_id = j.id AND o.role <> 'banned' \
+         ORDER BY o.user_id LIMIT 1 OFFSET ?2), {}) ORDER BY j.id, m.user_id",
+        i64::MAX
+    )
+});
 
 /// What a member hid from themselves.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +59,8 @@ impl Store {
         chats: &[ChatId],
         limit: u64,
     ) -> Stored<Vec<(ChatId, UserId)>> {
-        // By the primary key: of a room of thousands no more than these are looked at.
-        let sql = "SELECT j.value AS chat_id, m.user_id FROM json_each(?) j JOIN member m ON m.chat_id = j.value \
-                   AND m.user_id IN (SELECT o.user_id FROM member o WHERE o.chat_id = j.value AND o.role <> 'banned' \
-                   ORDER BY o.user_id LIMIT ?) ORDER BY j.value, m.user_id";
-        let statement = with_rows(self.read(), sql, &chats, [limit.into()])?;
+        let last = limit.max(1) - 1;
+        let statement = with_rows(self.read(), &FIRST_OF_EACH, &chats, [last.into()])?;
         let rows = self.read().query_all_raw(statement).await?;
         rows.iter()
             .map(|row| Ok((row.try_get("", "chat_id")?, row.try_get("", "user_id")?)))

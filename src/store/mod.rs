@@ -7,6 +7,8 @@
 mod accounts;
 mod batch;
 mod chats;
+mod clock;
+mod connect;
 mod django;
 mod edits;
 mod error;
@@ -25,16 +27,18 @@ mod text_values;
 mod uploads;
 mod users;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 
 pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
+pub use clock::database_time;
+pub use connect::StoreOptions;
 pub use django::{AccountColumns, BlacklistedToken, DjangoAccount, DjangoBlacklist, DjangoTables};
 pub use error::StoreError;
 pub use foreign::{Columns, Foreign, TextRow};
@@ -42,37 +46,48 @@ pub use import::{AccountKeys, ChatKeys, ImportedChat, ImportedMessage};
 pub use members::Cleared;
 pub use pages::{PageAsked, PageRow, Place};
 pub use sessions::{Beside, Rotation, SignInRow, SignedInRow};
-pub use sql::database_time;
 pub use text_values::{boolean, moment};
 pub use uploads::Uploads;
 
 /// The result of asking the database.
 pub type Stored<T> = Result<T, StoreError>;
 
-/// Connections to the one database: readers, and on SQLite one writer (a second would only wait for its lock).
+/// A transaction that lost a lock is tried anew for so long.
+const RETRIED_FOR: Duration = Duration::from_secs(2);
+
+/// Connections to the one database: readers and writers apart, so that neither wait for the others' connections. On
+/// SQLite there is one writer: a second would only wait for its lock.
 #[derive(Clone, Debug)]
 pub struct Store {
     read: DatabaseConnection,
     write: DatabaseConnection,
+    returns_inserted: bool,
 }
 
-/// How to connect.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// `sqlite://path?mode=rwc`, with the path absolute.
-    pub url: String,
-    /// Readers at once.
-    pub readers: u32,
-    /// How long to wait for a connection.
-    pub acquire_timeout: Duration,
+/// Why the tables could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// Connecting.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A step.
+    #[error(transparent)]
+    Step(#[from] sea_orm::DbErr),
 }
 
 impl Store {
-    /// Connects. Tables are not touched: `migration` makes them.
+    /// Connects. Tables are not touched: `migrate` makes them.
     pub async fn open(options: &StoreOptions) -> Stored<Store> {
-        let write = connect(options, 1).await?;
-        let read = connect(options, options.readers.max(1)).await?;
-        Ok(Store { read, write })
+        connect::open(options).await
+    }
+
+    /// Makes the tables, and brings them up to date, by connections of its own on which nothing takes too long. Of
+    /// several nodes that start at once, one does it and the others wait for it.
+    pub async fn migrate(url: &str) -> Result<(), MigrationError> {
+        let store = Store::open(&StoreOptions::alone(url.to_owned())).await?;
+        let done = migration::up(&store.write).await;
+        store.close().await;
+        Ok(done?)
     }
 
     /// For queries that change nothing.
@@ -85,8 +100,14 @@ impl Store {
         &self.write
     }
 
+    /// Which database it is.
+    pub fn database(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+
     /// A transaction that has the right to write from its first statement on: one that began by reading would find
     /// SQLite BUSY at its first write, whatever the busy timeout.
+    // READ COMMITTED is each connection's own setting (`connect`): asked for here it would cost a round trip.
     pub async fn begin(&self) -> Stored<DatabaseTransaction> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -118,30 +139,14 @@ impl Store {
     }
 }
 
-async fn connect(options: &StoreOptions, connections: u32) -> Stored<DatabaseConnection> {
-    let mut connect = ConnectOptions::new(&options.url);
-    connect
-        .max_connections(connections)
-        .min_connections(1)
-        .acquire_timeout(options.acquire_timeout)
-        .idle_timeout(None::<Duration>)
-        .max_lifetime(None::<Duration>)
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        // A round trip at each use otherwise; a broken connection shows itself.
-        .test_before_acquire(false)
-        // sqlx sets busy_timeout before journal_mode, on each connection.
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .busy_timeout(Duration::from_secs(5))
-                .pragma("journal_mode", "WAL")
-                .pragma("synchronous", "FULL")
-                .pragma("foreign_keys", "OFF")
-                .pragma("temp_store", "MEMORY")
-                .pragma("cache_size", "-16384")
-                // 32 MiB: a page that many batches touch is copied back once for all of them.
-                .pragma("wal_autocheckpoint", "8192")
-                .pragma("journal_size_limit", "67108864")
-        });
-    Ok(Database::connect(connect).await?)
+/// Tries until no lock is lost any more, but not for ever: a deadlock is nobody's fault, and its transaction was rolled
+/// back whole.
+async fn retried<T, F: Future<Output = Stored<T>>>(attempt: impl Fn() -> F) -> Stored<T> {
+    let began = Instant::now();
+    loop {
+        match attempt().await {
+            Err(StoreError::Contended(_)) if began.elapsed() < RETRIED_FOR => {}
+            done => return done,
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! Pages of messages, read as one row: the driver hands rows from its thread to ours one by one, and for
-//! fifty small ones the handing over costs several times the reading. So SQLite puts a page together as
+//! fifty small ones the handing over costs several times the reading. So the database puts a page together as
 //! JSON, and a page of a chat comes with the reader's standing in it, in one query.
 
 use entity::{ChatId, ContentType, MessageId, Seq, Time, UserId, message};
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     EnterRow, Store, StoreError, Stored,
     chats::{STANDING, standing},
-    sql::{parse_time, statement},
+    sql::{Sql, parse_time, statement},
 };
 
 /// A page of a chat that somebody asks for.
@@ -44,10 +44,71 @@ pub struct PageRow {
 }
 
 /// One message as an array; the columns of `Entry`, in its order.
-const ENTRY: &str = "json_array(x.id, x.seq, x.sender_id, x.text, x.content_type, x.client_id, x.reply_to, \
-    x.timestamp, x.edited_at, x.is_deleted)";
+fn entry(database: DbBackend) -> String {
+    let (array, time, deleted) = match database {
+        DbBackend::Postgres => ("json_build_array", "x.COLUMN", "x.is_deleted::int"),
+        DbBackend::MySql => (
+            "json_array",
+            "date_format(x.COLUMN, '%Y-%m-%dT%H:%i:%s.%f+00:00')",
+            "x.is_deleted",
+        ),
+        _ => ("json_array", "x.COLUMN", "x.is_deleted"),
+    };
+    let [said, edited] = ["timestamp", "edited_at"].map(|column| time.replace("COLUMN", column));
+    format!(
+        "{array}(x.id, x.seq, x.sender_id, x.text, x.content_type, x.client_id, x.reply_to, {said}, {edited}, {deleted})"
+    )
+}
 
-/// The page's message; `ENTRY` says which column is which.
+/// The messages that `from` finds, in its order, as one array.
+fn page_of(database: DbBackend, from: &str) -> String {
+    let entry = entry(database);
+    match database {
+        DbBackend::Postgres => format!("(SELECT json_agg({entry})::text FROM ({from}) x)"),
+        DbBackend::MySql => {
+            format!("(SELECT CAST(json_arrayagg({entry}) AS CHAR) FROM ({from}) x)")
+        }
+        _ => format!("(SELECT json_group_array({entry}) FROM ({from}) x)"),
+    }
+}
+
+/// A page of a chat: ?1 is the user, ?2 the chat, ?3 the role of who has none, ?4 the message that is named.
+fn page(database: DbBackend, within: &str, order: &str) -> String {
+    // What is named in FROM can't look at the rows around it on MySQL.
+    let (cleared, place) = match database {
+        DbBackend::MySql => (
+            "coalesce((SELECT n.cleared_seq FROM member n WHERE n.chat_id = ?2 AND n.user_id = ?1), 0)",
+            "(SELECT q.seq FROM message q WHERE q.id = ?4 AND q.chat_id = ?2)",
+        ),
+        _ => ("coalesce(m.cleared_seq, 0)", "p.seq"),
+    };
+    let within = within.replace("PLACE", place);
+    let messages = page_of(
+        database,
+        &format!(
+            "SELECT x.* FROM message x WHERE x.chat_id = ?2 AND x.seq > {cleared} {within} \
+             ORDER BY x.seq {order} LIMIT ?5 OFFSET ?6"
+        ),
+    );
+    format!(
+        "SELECT c.*, {STANDING}, NULL AS unread, p.seq AS place, \
+         CASE WHEN coalesce(m.role, ?3) <> 'banned' THEN {messages} END AS page \
+         FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
+         LEFT JOIN message p ON p.id = ?4 AND p.chat_id = c.id WHERE c.id = ?2"
+    )
+}
+
+static NEWEST: Sql = Sql::new(|database| page(database, "", "DESC"));
+static BEFORE: Sql = Sql::new(|database| page(database, "AND x.seq < PLACE", "DESC"));
+static AFTER: Sql = Sql::new(|database| page(database, "AND x.seq > PLACE", "ASC"));
+
+static SINCE: Sql = Sql::new(|database| {
+    let messages =
+        "SELECT x.* FROM message x WHERE x.chat_id = ?1 AND x.seq > ?2 ORDER BY x.seq LIMIT ?3";
+    format!("SELECT {} AS page", page_of(database, messages))
+});
+
+/// The page's message; `entry` says which column is which.
 #[derive(Deserialize)]
 struct Entry(
     MessageId,
@@ -82,19 +143,11 @@ impl Store {
         may_look: bool,
         asked: PageAsked,
     ) -> Stored<Option<PageRow>> {
-        let (place, within, order) = match asked.place {
-            None => (None, "", "DESC"),
-            Some(Place::Before(id)) => (Some(id), "AND x.seq < p.seq", "DESC"),
-            Some(Place::After(id)) => (Some(id), "AND x.seq > p.seq", "ASC"),
+        let (place, sql) = match asked.place {
+            None => (None, &NEWEST),
+            Some(Place::Before(id)) => (Some(id), &BEFORE),
+            Some(Place::After(id)) => (Some(id), &AFTER),
         };
-        let sql = format!(
-            "SELECT c.*, {STANDING}, NULL AS unread, p.seq AS place, \
-             CASE WHEN coalesce(m.role, ?3) <> 'banned' THEN (SELECT json_group_array({ENTRY}) FROM \
-             (SELECT x.* FROM message x WHERE x.chat_id = c.id AND x.seq > coalesce(m.cleared_seq, 0) {within} \
-             ORDER BY x.seq {order} LIMIT ?5 OFFSET ?6) x) END AS page \
-             FROM chat c LEFT JOIN member m ON m.chat_id = c.id AND m.user_id = ?1 \
-             LEFT JOIN message p ON p.id = ?4 AND p.chat_id = c.id WHERE c.id = ?2"
-        );
         let stranger = if may_look { "member" } else { "banned" };
         let values = [
             user.into(),
@@ -102,11 +155,12 @@ impl Store {
             stranger.into(),
             place.map(|id| id.0).into(),
             asked.limit.into(),
-            asked.skipped.into(),
+            // More than databases count to is past the end as well.
+            asked.skipped.min(i64::MAX.unsigned_abs()).into(),
         ];
         let row = self
             .read()
-            .query_one_raw(statement(self.read(), &sql, values))
+            .query_one_raw(statement(self.read(), sql, values))
             .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(PageRow {
@@ -123,14 +177,10 @@ impl Store {
         since: Seq,
         limit: u64,
     ) -> Stored<Vec<message::Model>> {
-        let sql = format!(
-            "SELECT json_group_array({ENTRY}) AS page FROM (SELECT x.* FROM message x \
-             WHERE x.chat_id = ?1 AND x.seq > ?2 ORDER BY x.seq LIMIT ?3) x"
-        );
         let values = [chat.into(), since.into(), limit.into()];
         let row = self
             .read()
-            .query_one_raw(statement(self.read(), &sql, values))
+            .query_one_raw(statement(self.read(), &SINCE, values))
             .await?;
         row.map_or(Ok(Vec::new()), |row| messages(&row, chat))
     }

@@ -6,7 +6,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 
-use super::{Store, Stored};
+use super::{Store, Stored, retried};
 
 impl Store {
     /// Puts a code in the place of whatever the account had.
@@ -19,15 +19,27 @@ impl Store {
         let instead = OnConflict::column(recovery::Column::UserId)
             .update_columns(columns)
             .to_owned();
-        recovery::Entity::insert(row.into_active_model())
-            .on_conflict(instead)
-            .exec_without_returning(self.write())
-            .await?;
-        Ok(())
+        retried(|| async {
+            recovery::Entity::insert(row.clone().into_active_model())
+                .on_conflict(instead.clone())
+                .exec_without_returning(self.write())
+                .await?;
+            Ok(())
+        })
+        .await
     }
 
     /// What is stored of an account's code, where there is one that may be tried once more: this is that try.
     pub async fn try_recovery(
+        &self,
+        user: UserId,
+        at: Time,
+        tries_max: i32,
+    ) -> Stored<Option<String>> {
+        retried(|| self.try_recovery_once(user, at, tries_max)).await
+    }
+
+    async fn try_recovery_once(
         &self,
         user: UserId,
         at: Time,

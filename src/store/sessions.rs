@@ -10,7 +10,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{Store, StoreError, Stored};
+use super::{Store, StoreError, Stored, retried};
 
 /// A sign-in by password, as it is written down.
 #[derive(Clone, Debug)]
@@ -65,6 +65,10 @@ pub struct Rotation<'a> {
 impl Store {
     /// Begins a session of an active user whose password still is the one that was proved, or goes on with one.
     pub async fn sign_in(&self, row: SignInRow) -> Stored<SignedInRow> {
+        retried(|| self.sign_in_once(row.clone())).await
+    }
+
+    async fn sign_in_once(&self, row: SignInRow) -> Stored<SignedInRow> {
         let transaction = self.begin().await?;
         let now = row.session.created_at;
         let mut change = user::Entity::update_many()
@@ -118,8 +122,11 @@ impl Store {
 
     /// Begins a session as it is; false where there is one of that id.
     pub async fn insert_session(&self, row: session::Model) -> Stored<bool> {
-        let insert = session::Entity::insert(row.into_active_model());
-        is_new(insert.exec_without_returning(self.write()).await)
+        retried(|| async {
+            let insert = session::Entity::insert(row.clone().into_active_model());
+            is_new(insert.exec_without_returning(self.write()).await)
+        })
+        .await
     }
 
     /// One session, ended or not.
@@ -210,8 +217,11 @@ impl Store {
     /// Uses a ticket up. False where it has been used already.
     pub async fn use_ticket(&self, nonce: String, expires_at: Time) -> Stored<bool> {
         let row = ticket_use::Model { nonce, expires_at };
-        let insert = ticket_use::Entity::insert(row.into_active_model());
-        is_new(insert.exec_without_returning(self.write()).await)
+        retried(|| async {
+            let insert = ticket_use::Entity::insert(row.clone().into_active_model());
+            is_new(insert.exec_without_returning(self.write()).await)
+        })
+        .await
     }
 
     /// Forgets used tickets that have run out.

@@ -5,8 +5,30 @@ use sea_orm::{ConnectionTrait, EntityTrait};
 
 use super::{
     Store, Stored,
-    sql::{statement, with_rows},
+    sql::{Sql, ids, statement, with_rows},
 };
+
+const OPEN: &str = "FROM chat c WHERE c.support_user_id IS NOT NULL AND NOT c.is_deleted AND c.last_message_at >= ?1";
+
+static COUNT_OPEN: Sql = Sql::new(|_| format!("SELECT count(*) AS n {OPEN}"));
+
+static PAGE_OF_OPEN: Sql = Sql::new(|_| {
+    format!(
+        "SELECT c.id, c.waiting_since {OPEN} ORDER BY c.waiting_since IS NULL, c.waiting_since, c.last_message_at DESC, \
+         c.id LIMIT ?2 OFFSET ?3"
+    )
+});
+
+// The newest of all are among the last ones of the chats that were active last.
+static NEWEST: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!(
+        "SELECT x.* FROM (SELECT c.id, c.last_seq FROM {ids} j JOIN chat c ON c.id = j.id \
+         ORDER BY coalesce(c.last_message_at, c.created_at) DESC LIMIT ?2) c \
+         JOIN message x ON x.chat_id = c.id AND x.seq > c.last_seq - ?3 \
+         WHERE NOT x.is_deleted ORDER BY x.timestamp DESC, x.id DESC LIMIT ?2"
+    )
+});
 
 impl Store {
     /// A page of the support chats with a message at or after a moment: those that wait first, longest waiting first,
@@ -17,24 +39,18 @@ impl Store {
         limit: u64,
         offset: u64,
     ) -> Stored<(Vec<(ChatId, Option<Time>)>, u64)> {
-        let open = "FROM chat c WHERE c.support_user_id IS NOT NULL AND NOT c.is_deleted AND c.last_message_at >= ?1";
-        let count = format!("SELECT count(*) AS n {open}");
-        let count = statement(self.read(), &count, [since.into()]);
+        let count = statement(self.read(), &COUNT_OPEN, [since.into()]);
         let count: i64 = self
             .read()
             .query_one_raw(count)
             .await?
             .map_or(Ok(0), |row| row.try_get("", "n"))?;
-        let page = format!(
-            "SELECT c.id, c.waiting_since {open} ORDER BY c.waiting_since IS NULL, c.waiting_since, c.last_message_at DESC, c.id \
-             LIMIT ?2 OFFSET ?3"
-        );
-        // More than SQLite counts to is past the end as well.
+        // More than databases count to is past the end as well.
         let offset = offset.min(i64::MAX.unsigned_abs());
         let values = [since.into(), limit.into(), offset.into()];
         let rows = self
             .read()
-            .query_all_raw(statement(self.read(), &page, values))
+            .query_all_raw(statement(self.read(), &PAGE_OF_OPEN, values))
             .await?;
         let chats = rows
             .iter()
@@ -48,12 +64,9 @@ impl Store {
         chats: &[ChatId],
         limit: u64,
     ) -> Stored<Vec<message::Model>> {
-        // The newest of all are among the last ones of the chats that were active last.
-        let sql = "SELECT x.* FROM (SELECT c.id, c.last_seq FROM json_each(?1) j JOIN chat c ON c.id = j.value \
-                   ORDER BY c.last_message_at DESC LIMIT ?2) c \
-                   JOIN message x ON x.chat_id = c.id AND x.seq > c.last_seq - 2 * ?2 \
-                   WHERE NOT x.is_deleted ORDER BY x.timestamp DESC, x.id DESC LIMIT ?2";
-        let asked = with_rows(self.read(), sql, &chats, [limit.into()])?;
+        // Signed: MySQL takes nothing unsigned from less than it.
+        let last = i64::try_from(limit.saturating_mul(2)).unwrap_or(i64::MAX);
+        let asked = with_rows(self.read(), &NEWEST, &chats, [limit.into(), last.into()])?;
         Ok(message::Entity::find()
             .from_raw_sql(asked)
             .all(self.read())

@@ -6,15 +6,22 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{Store, Stored, sql::with_rows};
+use super::{
+    Store, Stored,
+    sql::{Sql, ids, with_rows},
+};
+
+static LAST_SEQS: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!("SELECT c.id, c.last_seq FROM {ids} j JOIN chat c ON c.id = j.id")
+});
 
 impl Store {
     /// The counters of chats: one query, whatever their number.
     pub async fn last_seqs(&self, chats: &[ChatId]) -> Stored<Vec<(ChatId, Seq)>> {
-        let sql = "SELECT c.id, c.last_seq FROM json_each(?) j JOIN chat c ON c.id = j.value";
         let rows = self
             .read()
-            .query_all_raw(with_rows(self.read(), sql, &chats, [])?)
+            .query_all_raw(with_rows(self.read(), &LAST_SEQS, &chats, [])?)
             .await?;
         rows.iter()
             .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "last_seq")?)))

@@ -3,20 +3,27 @@
 use entity::{UserId, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use super::{Store, Stored, sql::with_rows};
+use super::{
+    Store, Stored,
+    sql::{Sql, ids, with_rows},
+};
+
+static BY_ID: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    format!("SELECT u.* FROM {ids} j JOIN \"user\" u ON u.id = j.id")
+});
 
 impl Store {
     /// Accounts by id; those that don't exist are left out.
-    pub async fn find_users(&self, ids: &[UserId]) -> Stored<Vec<user::Model>> {
-        if let [id] = ids {
+    pub async fn find_users(&self, users: &[UserId]) -> Stored<Vec<user::Model>> {
+        if let [id] = users {
             return Ok(user::Entity::find_by_id(*id)
                 .one(self.read())
                 .await?
                 .into_iter()
                 .collect());
         }
-        let sql = "SELECT u.* FROM json_each(?) j JOIN user u ON u.id = j.value";
-        let statement = with_rows(self.read(), sql, &ids, [])?;
+        let statement = with_rows(self.read(), &BY_ID, &users, [])?;
         Ok(user::Entity::find()
             .from_raw_sql(statement)
             .all(self.read())

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use serde_json::json;
 
 use crate::support::{Caller, Server, look_around, person::texts, until};
@@ -19,13 +18,8 @@ async fn sends_are_refused_in_time_and_can_be_sent_again_without_being_doubled()
     let mut boriss = boris.joins(&trip).await;
     let mut rpc = Caller::is(&server, &boris).await;
 
-    let database = look_around::open(&server.database()).await;
-    let for_writing = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let held = database.begin_with_options(for_writing).await;
-    let held = held.expect("the right to write");
+    let database = look_around::open(server.database()).await;
+    let held = look_around::holds(&database).await;
     let began = Instant::now();
     annas.says_as("c-1", "on the socket").await;
     let over_rest = json!({"text": "over REST", "client_id": "c-2"});

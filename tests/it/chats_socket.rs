@@ -431,7 +431,7 @@ async fn nobody_follows_without_a_token_and_sign_outs_end_it() {
 
 /// Chats of somebody, straight into the database: five unread messages in each.
 async fn has_chats(server: &Server, person: &Person, other: &Person, count: i64) {
-    let database = look_around::open(&server.database()).await;
+    let database = look_around::open(server.database()).await;
     let now = chrono::Utc::now();
     let ids = 1..=count;
     let chats = ids.clone().map(|id| chat::ActiveModel {

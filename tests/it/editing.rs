@@ -84,8 +84,7 @@ async fn a_deleted_message_leaves_its_place_but_no_word_of_its_text() {
         assert!(!shown.to_string().contains("secret"), "{shown}");
     }
     drop(phone);
-    let file = server.database();
-    let database = crate::support::look_around::open(&file).await;
+    let database = crate::support::look_around::open(server.database()).await;
     let rows = crate::support::look_around::messages(&database, trip.id).await;
     assert!(rows.iter().all(|row| !row.text.contains("secret")));
 }

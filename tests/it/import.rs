@@ -132,6 +132,7 @@ async fn a_project_s_users_chats_and_messages_are_copied_once() {
         assert!(report.contains(line), "{line}\n{report}");
     }
     let database = place.path().join("data/tertulia.db");
+    let database = format!("sqlite://{}?mode=rw", database.display());
     let before = look_around::everything(&look_around::open(&database).await).await;
     let again = place.imports(&project, &by_mapping);
     assert!(

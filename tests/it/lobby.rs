@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Ws;
 
-use crate::support::{Chat, Heard, Person, Phone, Server};
+use crate::support::{Chat, Heard, Person, Phone, Server, look_around};
 
 const NO_TYPE: &str = "Ошибка валидации: Вы не указали поле \"type\", которое должно быть со значением \"join\", \
     \"leave\" или \"message\"";
@@ -520,13 +520,8 @@ async fn while_the_database_takes_nothing_a_send_is_refused_and_the_socket_stays
     let anna = server.user("anna").await;
     let mut annas = Guest::comes(&anna).await;
     annas.hears_itself("r", "before").await;
-    let database = crate::support::look_around::open(&server.database()).await;
-    let options = sea_orm::TransactionOptions {
-        sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let held = sea_orm::TransactionTrait::begin_with_options(&database, options).await;
-    let held = held.expect("the right to write");
+    let database = look_around::open(server.database()).await;
+    let held = look_around::holds(&database).await;
     annas.says("r", "meanwhile").await;
     annas.is_refused("Сервис временно недоступен").await;
     held.rollback().await.expect("the database back");

@@ -11,6 +11,7 @@ mod command_line;
 mod connection_rule;
 mod connections;
 mod crash;
+mod databases;
 mod doors;
 mod drf_vectors;
 mod editing;

@@ -241,7 +241,7 @@ async fn however_often_boris_falls_off_his_log_is_whole() {
     while witness.seq() < wanted {
         assert!(matches!(witness.next().await, Heard::Frame(_)));
     }
-    let database = look_around::open(&server.database()).await;
+    let database = look_around::open(server.database()).await;
     look_around::numbers_without_gap(&database)
         .await
         .expect("no gap while serving either");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Ws;
 
-use crate::support::{Chat, Close, Person, Phone, Server};
+use crate::support::{Chat, Close, Person, Phone, Server, look_around};
 
 /// A socket at this address, nothing heard yet.
 async fn opens(person: &Person, target: &str) -> Phone {
@@ -506,13 +506,8 @@ async fn while_the_database_takes_nothing_a_send_is_refused_and_the_socket_stays
     let server = Server::start().await;
     let anna = server.user("anna").await;
     let (mut phone, _) = comes_to(&anna, "/ws/room/general/").await;
-    let database = crate::support::look_around::open(&server.database()).await;
-    let options = sea_orm::TransactionOptions {
-        sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let held = sea_orm::TransactionTrait::begin_with_options(&database, options).await;
-    let held = held.expect("the right to write");
+    let database = look_around::open(server.database()).await;
+    let held = look_around::holds(&database).await;
     says(&mut phone, "meanwhile").await;
     let refused = json!({"error": "Service temporarily unavailable"});
     assert_eq!(phone.next_frame().await, refused);

@@ -1,6 +1,7 @@
 //! The program stops and starts: told to, at once, and on a copy.
 
 use serde_json::json;
+use test_database::Kind;
 
 use crate::support::{Heard, Person, Request, binary::Binary, look_around, person::texts, within};
 
@@ -111,6 +112,16 @@ async fn a_drain_spreads_the_closes_over_its_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_while_serving_is_a_whole_copy_to_start_on() {
     let binary = Binary::serves(&["--messages-per-minute", "0"]).await;
+    if test_database::kind() != Kind::Sqlite {
+        let output = tokio::task::block_in_place(|| binary.runs(&["backup", "copy"], ""));
+        assert!(!output.status.success());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            told.contains("pg_dump") && told.contains("mysqldump"),
+            "{told}"
+        );
+        return;
+    }
     let [anna, boris] = binary.users(["anna", "boris"]).await;
     let trip = anna.creates_group("trip", [&boris]).await;
     for number in 0..30 {
@@ -157,6 +168,9 @@ async fn a_backup_while_serving_is_a_whole_copy_to_start_on() {
 
 #[tokio::test]
 async fn two_programs_do_not_serve_from_one_data_directory() {
+    if test_database::kind() != Kind::Sqlite {
+        return; // several nodes are what those are for
+    }
     let binary = Binary::serves(&["--drain", "100ms"]).await;
     let output = tokio::task::spawn_blocking({
         let data = binary.data_dir();

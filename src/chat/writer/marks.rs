@@ -114,12 +114,14 @@ impl Marks {
 
 /// Writes marks and tells them.
 pub(super) async fn apply(turn: &mut Turn<'_>, marks: &[DueMark]) -> Stored<()> {
-    let members: Vec<_> = marks
+    let mut members: Vec<_> = marks
         .iter()
         .filter(|mark| !mark.as_operator)
         .map(|mark| (mark.chat, mark.user.id, mark.seq))
         .collect();
     if !members.is_empty() {
+        // In one order on all nodes.
+        members.sort_unstable();
         turn.batch().write_marks(&members).await?;
     }
     let operators: Vec<_> = marks

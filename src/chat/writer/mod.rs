@@ -371,6 +371,9 @@ impl Desk {
         for waiting in jobs.iter() {
             waiting.job.chats(&mut chats);
         }
+        // Theirs is the chat's own row.
+        let marked = marks.iter().filter(|mark| mark.as_operator);
+        chats.extend(marked.map(|mark| mark.chat));
         let mut turn = Turn::begin(batch, &self.people, &chats).await?;
         let mut rest = jobs;
         while !rest.is_empty() {

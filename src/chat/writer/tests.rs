@@ -1,10 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use entity::{ChatKind, ContentType, MessageId, Role, Seq, UserId, message};
-use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder,
 };
+use test_database::{Kind, Proxy, TestDatabase};
 
 use super::*;
 use crate::{
@@ -28,23 +28,23 @@ struct Desktop {
     heard: Arc<Heard>,
     anna: Arc<Profile>,
     chats: Vec<ChatId>,
-    _folder: tempfile::TempDir,
+    database: Arc<TestDatabase>,
 }
 
 impl Desktop {
     async fn open(chats: usize, commit: Commit) -> Desktop {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!(
-            "sqlite://{}?mode=rwc",
-            folder.path().join("test.db").display()
-        );
-        let options = StoreOptions {
-            url,
-            readers: 2,
-            acquire_timeout: Duration::from_secs(5),
-        };
-        let store = Store::open(&options).await.unwrap();
-        Migrator::up(store.write(), None).await.unwrap();
+        let database = Arc::new(TestDatabase::new());
+        let url = database.url().to_owned();
+        Desktop::open_at(chats, commit, database, url).await
+    }
+
+    async fn open_at(
+        chats: usize,
+        commit: Commit,
+        database: Arc<TestDatabase>,
+        url: String,
+    ) -> Desktop {
+        let store = Store::open(&StoreOptions::alone(url)).await.unwrap();
         let now = database_time();
         let anna = entity::user::ActiveModel {
             username: Set("anna".into()),
@@ -89,7 +89,23 @@ impl Desktop {
             heard,
             anna: Arc::new(profile),
             chats: made,
-            _folder: folder,
+            database,
+        }
+    }
+
+    /// Another node of the same database, whose writer is its own.
+    async fn beside(&self) -> Desktop {
+        let options = StoreOptions::alone(self.database.url().to_owned());
+        let store = Store::open(&options).await.unwrap();
+        let people = Arc::new(People::new(store.clone()));
+        let writer = Writer::start(store.clone(), Commit::default(), people, self.heard.clone());
+        Desktop {
+            store,
+            writer,
+            heard: self.heard.clone(),
+            anna: self.anna.clone(),
+            chats: self.chats.clone(),
+            database: self.database.clone(),
         }
     }
 
@@ -262,11 +278,84 @@ async fn a_connection_cut_at_commit_neither_loses_nor_doubles_messages_without_c
     desktop.check(&acknowledged).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_on_the_wire_neither_loses_nor_doubles_messages_without_client_ids() {
+    if test_database::kind() == Kind::Sqlite {
+        return; // it has no wire
+    }
+    let database = Arc::new(TestDatabase::new());
+    let proxy = Arc::new(Proxy::before(&database));
+    let url = database.url_by(&proxy);
+    let number = Arc::new(AtomicUsize::new(0));
+    let (cuts, counted) = (proxy.clone(), number.clone());
+    let commit = Commit::new(move |transaction| {
+        match counted.fetch_add(1, Ordering::Relaxed) % 4 {
+            // The server commits, and its answer is lost.
+            0 => cuts.swallows_an_answer(),
+            // COMMIT doesn't arrive.
+            2 => cuts.cuts(),
+            _ => {}
+        }
+        Box::pin(transaction.commit())
+    });
+    let desktop = Arc::new(Desktop::open_at(4, commit, database, url).await);
+    let acknowledged = storm(&desktop, 16, 10).await;
+    assert_eq!(acknowledged.len(), 160);
+    assert!(
+        number.load(Ordering::Relaxed) > 8,
+        "hardly anything was cut"
+    );
+    desktop.beside().await.check(&acknowledged).await; // by connections that were not cut
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_writers_of_the_same_chats_never_show_a_deadlock() {
+    let first = Desktop::open(16, Commit::default()).await;
+    let mut nodes = Vec::new();
+    for _ in 1..8 {
+        nodes.push(Arc::new(first.beside().await));
+    }
+    nodes.push(Arc::new(first));
+    let storms = nodes.iter().enumerate().map(|(number, node)| {
+        let node = node.clone();
+        tokio::spawn(async move {
+            let senders = (0..8).map(|sender| {
+                let node = node.clone();
+                async move {
+                    for count in 0..10 {
+                        let chat = node.chats[(number * 5 + sender * 3 + count * 7) % 16];
+                        let sent = node.send(chat, "all at once", None).await;
+                        assert!(sent.is_ok(), "{sent:?}");
+                    }
+                }
+            });
+            futures_util::future::join_all(senders).await;
+        })
+    });
+    for storm in storms.collect::<Vec<_>>() {
+        storm.await.unwrap();
+    }
+    let mut count = 0;
+    for chat in &nodes[0].chats {
+        let rows = nodes[0].rows(*chat).await;
+        let numbers = rows.iter().map(|row| row.seq.0);
+        assert!(numbers.eq(1..=rows.len() as i64), "chat {chat}");
+        assert!(rows.is_sorted_by_key(|row| (row.timestamp, row.id)));
+        count += rows.len();
+    }
+    assert_eq!(count, 640);
+}
+
 #[tokio::test]
 async fn one_bad_row_fails_alone() {
     let desktop = Arc::new(Desktop::open(1, Commit::default()).await);
-    let poison = "CREATE TRIGGER poison BEFORE INSERT ON message WHEN NEW.text = 'poison' \
-                  BEGIN SELECT RAISE(ABORT, 'poison'); END";
+    let poison = match test_database::kind() {
+        Kind::Sqlite => {
+            "CREATE TRIGGER poison BEFORE INSERT ON message WHEN NEW.text = 'poison' \
+             BEGIN SELECT RAISE(ABORT, 'poison'); END"
+        }
+        Kind::Postgres | Kind::MySql => "ALTER TABLE message ADD CHECK (text <> 'poison')",
+    };
     desktop
         .store
         .write()
@@ -333,6 +422,24 @@ async fn a_repeated_client_id_gives_the_first_message_within_a_batch_and_later()
         "a client id is the chat's and sender's own"
     );
     desktop.check(&["one".into(), "elsewhere".into()]).await;
+}
+
+#[tokio::test]
+async fn client_ids_that_differ_in_case_accent_or_blank_are_different_ones() {
+    let desktop = Desktop::open(1, Commit::default()).await;
+    let chat = desktop.chats[0];
+    let ids = ["k", "K", "k ", " k", "ķ", "k\u{327}", "😀", "😁"];
+    for round in 0..2 {
+        for id in ids {
+            let sent = desktop.send(chat, &format!("as {id}"), Some(id)).await;
+            assert_eq!(sent.unwrap().repeat, round > 0, "{id:?}");
+        }
+    }
+    let said: Vec<String> = ids
+        .iter()
+        .map(|id| format!("as {id}").trim().to_owned())
+        .collect();
+    desktop.check(&said).await;
 }
 
 #[tokio::test]

@@ -85,12 +85,15 @@ impl Import {
         let storage = &self.place.storage;
         let data_dir = DataDir::open(&storage.data_dir)?;
         // A service that runs would know nothing of what is written below it.
-        let _alone = data_dir.lock(Duration::ZERO).await?;
+        let _alone = match storage.database_url.is_file() {
+            true => Some(data_dir.lock(Duration::ZERO).await?),
+            false => None,
+        };
         let to = open_store(data_dir.database_url(&storage.database_url)?).await?;
         let pending = Migrator::get_pending_migrations_read_only(to.write()).await?;
         let writes = !django.dry_run;
         if writes && !pending.is_empty() {
-            Migrator::up(to.write(), None).await?;
+            migration::up(to.write()).await?;
         }
         let from = Foreign::open(&django.from, 1).await;
         let mut work = Work {

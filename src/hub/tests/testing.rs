@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use entity::{ChatId, ChatKind, ContentType, Seq};
-use migration::{Migrator, MigratorTrait};
 use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
+use test_database::TestDatabase;
 
 use crate::{
     auth::{
@@ -26,6 +26,7 @@ use crate::{
 /// Where nodes keep everything.
 pub(super) struct Town {
     directory: TempDir,
+    database: TestDatabase,
 }
 
 /// One process of the service, without doors.
@@ -38,22 +39,14 @@ pub(super) struct Node {
 
 impl Town {
     pub(super) async fn new() -> Self {
-        let town = Town {
+        Town {
             directory: tempfile::tempdir().unwrap(),
-        };
-        let store = town.store().await;
-        Migrator::up(store.write(), None).await.unwrap();
-        store.close().await;
-        town
+            database: TestDatabase::new(),
+        }
     }
 
     async fn store(&self) -> Store {
-        let path = self.directory.path().join("town.db");
-        let options = StoreOptions {
-            url: format!("sqlite://{}?mode=rwc", path.display()),
-            readers: 2,
-            acquire_timeout: std::time::Duration::from_secs(5),
-        };
+        let options = StoreOptions::alone(self.database.url().to_owned());
         Store::open(&options).await.unwrap()
     }
 

@@ -11,6 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use test_database::{Kind, TestDatabase};
 
 use super::{Person, Request, tokens, until};
 
@@ -19,6 +20,8 @@ pub(crate) struct Binary {
     to: SocketAddr,
     dir: TempDir,
     data_dir: PathBuf,
+    /// On a server; else it is in the data directory.
+    database: Option<TestDatabase>,
     options: Vec<String>,
     child: Child,
 }
@@ -48,14 +51,20 @@ impl Binary {
     }
 
     async fn serves_in(dir: TempDir, data_dir: PathBuf, options: &[&str]) -> Self {
+        let database = match test_database::kind() {
+            Kind::Sqlite => None,
+            Kind::Postgres | Kind::MySql => Some(TestDatabase::new()),
+        };
         let to = address_of_ones_own();
         let mut all = vec!["--data-dir".to_owned(), data_dir.display().to_string()];
         all.extend(options.iter().map(|option| (*option).to_owned()));
-        let child = spawn(&dir, to, &all);
+        let url = database.as_ref().map(TestDatabase::url);
+        let child = spawn(&dir, url, to, &all);
         let mut binary = Self {
             to,
             dir,
             data_dir,
+            database,
             options: all,
             child,
         };
@@ -89,8 +98,16 @@ impl Binary {
         self.data_dir.clone()
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.data_dir().join("tertulia.db")
+    /// Its database.
+    pub(crate) fn database(&self) -> String {
+        match &self.database {
+            Some(database) => database.url().to_owned(),
+            None => format!("sqlite://{}/tertulia.db?mode=rw", self.data_dir.display()),
+        }
+    }
+
+    fn server_url(&self) -> Option<&str> {
+        self.database.as_ref().map(TestDatabase::url)
     }
 
     pub(crate) async fn users<const N: usize>(&self, names: [&str; N]) -> [Person; N] {
@@ -110,7 +127,7 @@ impl Binary {
 
     /// Starts again where it stopped.
     pub(crate) async fn starts_again(&mut self) {
-        self.child = spawn(&self.dir, self.to, &self.options);
+        self.child = spawn(&self.dir, self.server_url(), self.to, &self.options);
         self.is_ready().await;
     }
 
@@ -144,7 +161,7 @@ impl Binary {
     /// Runs another command of the program on the same data directory, `input` on its standard
     /// input.
     pub(crate) fn runs(&self, arguments: &[&str], input: &str) -> Output {
-        runs_in(&self.dir, arguments, input)
+        runs_on(&self.dir, self.server_url(), arguments, input)
     }
 
     /// As `runs`, for commands that must succeed; what they print.
@@ -171,7 +188,7 @@ impl Drop for Binary {
     }
 }
 
-fn command(dir: &TempDir) -> Command {
+fn command(dir: &TempDir, database: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tertulia"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TERTULIA_")) {
         command.env_remove(name);
@@ -181,13 +198,16 @@ fn command(dir: &TempDir) -> Command {
         .env("TERTULIA_DATA_DIR", dir.path().join("data"))
         .env("TERTULIA_SECRET_KEY", tokens::SECRET)
         .env("TERTULIA_PASSWORD_COST", "4");
+    if let Some(url) = database {
+        command.env("TERTULIA_DATABASE_URL", url);
+    }
     command
 }
 
-fn spawn(dir: &TempDir, to: SocketAddr, options: &[String]) -> Child {
+fn spawn(dir: &TempDir, database: Option<&str>, to: SocketAddr, options: &[String]) -> Child {
     let mut log = File::options();
     let log = log.create(true).append(true).open(dir.path().join("log"));
-    command(dir)
+    command(dir, database)
         .args(["serve", "--bind", &to.to_string()])
         .args(options)
         .stdin(Stdio::null())
@@ -197,11 +217,15 @@ fn spawn(dir: &TempDir, to: SocketAddr, options: &[String]) -> Child {
         .expect("the program")
 }
 
-/// Runs a command of the program in a directory.
+/// Runs a command of the program in a directory, where its database is too.
 pub(crate) fn runs_in(dir: &TempDir, arguments: &[&str], input: &str) -> Output {
+    runs_on(dir, None, arguments, input)
+}
+
+fn runs_on(dir: &TempDir, database: Option<&str>, arguments: &[&str], input: &str) -> Output {
     let file = dir.path().join("input");
     std::fs::write(&file, input).expect("a file for the input");
-    command(dir)
+    command(dir, database)
         .args(arguments)
         .stdin(File::open(&file).expect("the file just written"))
         .output()

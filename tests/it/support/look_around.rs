@@ -1,14 +1,34 @@
-//! What a server leaves in its database file, looked at from outside.
+//! What a server leaves in its database, looked at from outside.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use entity::{change, chat, member, message, user};
-use sea_orm::{ActiveModelTrait, Database, DatabaseConnection, EntityTrait, Set};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, EntityTrait, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
-/// Opens the database file of a server, running or not.
-pub(crate) async fn open(file: &Path) -> DatabaseConnection {
-    let url = format!("sqlite://{}?mode=rw", file.display());
+/// Opens the database of a server, running or not.
+pub(crate) async fn open(url: &str) -> DatabaseConnection {
     Database::connect(url).await.expect("the server's database")
+}
+
+/// Takes the right to write from everybody else, until it is rolled back.
+pub(crate) async fn holds(database: &DatabaseConnection) -> DatabaseTransaction {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    let held = database.begin_with_options(options).await;
+    let held = held.expect("the right to write");
+    let lock = match held.get_database_backend() {
+        DbBackend::Postgres => "LOCK TABLE chat, member, message IN EXCLUSIVE MODE",
+        // MySQL locks whole tables outside of transactions only.
+        DbBackend::MySql => "SELECT id FROM chat ORDER BY id FOR UPDATE",
+        _ => return held,
+    };
+    held.execute_unprepared(lock).await.expect("the locks");
+    held
 }
 
 /// Every chat's numbers from 1 to `last_seq` are each exactly one row of message or of change; else

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -14,8 +14,9 @@ use tertulia::{
     layer::ChannelLayer,
     lease::{Lease, MemoryTown},
     service::{Parts, Service},
-    settings::{Bind, Secret, Settings},
+    settings::{Bind, DatabaseUrl, Secret, Settings},
 };
+use test_database::{Kind, Proxy, TestDatabase};
 use tokio::sync::oneshot;
 
 use super::{Handshake, PATIENCE, Person, Reply, Request, look_around, tokens, until};
@@ -24,9 +25,42 @@ use super::{Handshake, PATIENCE, Person, Reply, Request, look_around, tokens, un
 pub(crate) struct Server {
     to: SocketAddr,
     settings: Settings,
-    dir: Arc<TempDir>,
+    place: Arc<ServerPlace>,
     stop: Option<oneshot::Sender<()>>,
     runs: Option<JoinHandle<Result<(), String>>>,
+}
+
+/// Where a server, and those beside it, keep everything: gone with the last of them.
+struct ServerPlace {
+    /// Its database's URL.
+    url: String,
+    proxy: Option<Proxy>,
+    _database: Option<TestDatabase>,
+    dir: TempDir,
+}
+
+impl ServerPlace {
+    fn new() -> Arc<Self> {
+        Self::with(false)
+    }
+
+    fn with(proxy: bool) -> Arc<Self> {
+        // A service makes its tables itself; on a server copies are cheaper.
+        let database = match test_database::kind() {
+            Kind::Sqlite => TestDatabase::empty(),
+            Kind::Postgres | Kind::MySql => TestDatabase::new(),
+        };
+        let proxy = proxy.then(|| Proxy::before(&database));
+        Arc::new(Self {
+            url: match &proxy {
+                Some(proxy) => database.url_by(proxy),
+                None => database.url().to_owned(),
+            },
+            proxy,
+            _database: Some(database),
+            dir: tempfile::tempdir().expect("a temporary directory"),
+        })
+    }
 }
 
 impl Server {
@@ -37,16 +71,36 @@ impl Server {
 
     /// With other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        let mut settings = settings(dir.path());
+        let place = ServerPlace::new();
+        let mut settings = settings(&place);
         change(&mut settings);
-        Self::start_in(dir, settings, Parts::default())
+        Self::start_in(place, settings, Parts::default())
+    }
+
+    /// With a proxy before its database, which must be on a server, and with no limit of sends.
+    pub(crate) async fn behind_proxy() -> Self {
+        let place = ServerPlace::with(true);
+        let mut settings = settings(&place);
+        settings.limits.messages_per_minute = 0;
+        Self::start_in(place, settings, Parts::default())
+    }
+
+    /// What stands before its database.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.place.proxy.as_ref().expect("a server behind a proxy")
     }
 
     /// On a directory whose `data` something has been put into.
     pub(crate) async fn start_on(dir: TempDir) -> Self {
-        let settings = settings(dir.path());
-        Self::start_in(Arc::new(dir), settings, Parts::default())
+        let file = dir.path().join("data/tertulia.db");
+        let place = Arc::new(ServerPlace {
+            url: format!("sqlite://{}?mode=rw", file.display()),
+            proxy: None,
+            _database: None,
+            dir,
+        });
+        let settings = settings(&place);
+        Self::start_in(place, settings, Parts::default())
     }
 
     /// Two servers of one database, which hear each other by this layer, without limits.
@@ -67,9 +121,9 @@ impl Server {
         common: impl Fn(usize) -> (Arc<dyn ChannelLayer>, Arc<dyn Lease>),
         change: impl Fn(&mut Settings),
     ) -> [Self; N] {
-        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let place = ServerPlace::new();
         std::array::from_fn(|number| {
-            let mut settings = settings(dir.path());
+            let mut settings = settings(&place);
             change(&mut settings);
             let (layer, lease) = common(number);
             let parts = Parts {
@@ -78,7 +132,7 @@ impl Server {
                 shares_data_dir: true,
                 ..Parts::default()
             };
-            Self::start_in(dir.clone(), settings, parts)
+            Self::start_in(place.clone(), settings, parts)
         })
     }
 
@@ -90,10 +144,10 @@ impl Server {
             shares_data_dir: true,
             ..Parts::default()
         };
-        Self::start_in(self.dir.clone(), settings, parts)
+        Self::start_in(self.place.clone(), settings, parts)
     }
 
-    fn start_in(dir: Arc<TempDir>, settings: Settings, parts: Parts) -> Self {
+    fn start_in(place: Arc<ServerPlace>, settings: Settings, parts: Parts) -> Self {
         let given = settings.clone();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
@@ -102,7 +156,7 @@ impl Server {
             Ok(to) => Self {
                 to,
                 settings: given,
-                dir,
+                place,
                 stop: Some(stop),
                 runs: Some(runs),
             },
@@ -115,14 +169,14 @@ impl Server {
         self.to
     }
 
-    /// Its database file.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.dir.path().join("data/tertulia.db")
+    /// Its database.
+    pub(crate) fn database(&self) -> &str {
+        &self.place.url
     }
 
     /// Where it keeps the files that users send.
     pub(crate) fn uploads(&self) -> PathBuf {
-        self.dir.path().join("data/uploads")
+        self.place.dir.path().join("data/uploads")
     }
 
     /// Somebody new, signed in.
@@ -138,7 +192,7 @@ impl Server {
     /// Somebody new who is an operator.
     pub(crate) async fn operator(&self, name: &str) -> Person {
         let person = self.user(name).await;
-        let database = look_around::open(&self.database()).await;
+        let database = look_around::open(self.database()).await;
         look_around::makes_staff(&database, person.id).await;
         until("the service to see who is staff", || async {
             let me = person.get("/api/users/me/").await.expect(200);
@@ -150,7 +204,7 @@ impl Server {
 
     /// Somebody's password, as it is stored.
     pub(crate) async fn stored_password(&self, person: &Person) -> String {
-        let database = look_around::open(&self.database()).await;
+        let database = look_around::open(self.database()).await;
         look_around::account(&database, person.id).await.password
     }
 
@@ -165,11 +219,12 @@ impl Server {
     }
 }
 
-fn settings(dir: &Path) -> Settings {
+fn settings(place: &ServerPlace) -> Settings {
     let mut settings = Settings::defaults();
     settings.listening.bind = vec![Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))];
     settings.listening.drain = Duration::from_millis(100);
-    settings.storage.data_dir = dir.join("data");
+    settings.storage.data_dir = place.dir.path().join("data");
+    settings.storage.database_url = DatabaseUrl::new(&place.url);
     settings.tokens.secret_key = Some(Secret::new(tokens::SECRET));
     settings.passwords.password_cost = 4;
     settings
@@ -182,7 +237,7 @@ fn serve(
     ready: &mpsc::Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), String> {
-    let file = settings.storage.data_dir.join("tertulia.db");
+    let database = settings.storage.database_url.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -198,7 +253,7 @@ fn serve(
         let emptied = is_empty_at_last(&service).await;
         service.stop().await;
         emptied?;
-        look_around::numbers_without_gap(&look_around::open(&file).await).await
+        look_around::numbers_without_gap(&look_around::open(database.reveal()).await).await
     })
 }
 
