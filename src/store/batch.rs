@@ -1,8 +1,9 @@
 //! The writer's transaction: what it asks and writes, each with one statement for the whole batch. Where a database has a
-//! quicker way for what every batch does, it stands in `batch/postgres.rs` and `batch/mysql.rs`.
+//! quicker way for what every batch does, it stands in `batch/postgres.rs`, `batch/mysql.rs` and `batch/at_once.rs`.
 //!
 //! Rows that fail a check come back by their place in what was asked; those that pass cost no row.
 
+mod at_once;
 mod mysql;
 mod postgres;
 
@@ -122,20 +123,39 @@ static CHANGES_AT: Sql = Sql::new(|database| {
 
 type Committing = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send>>;
 
+type Answered = dyn Fn(Stored<Vec<MessageId>>) -> Stored<Vec<MessageId>> + Send + Sync;
+
 /// How a transaction is ended. There is one way in service; tests add one whose connection breaks at that moment.
 #[derive(Clone)]
-pub struct Commit(Arc<dyn Fn(DatabaseTransaction) -> Committing + Send + Sync>);
+pub struct Commit {
+    end: Arc<dyn Fn(DatabaseTransaction) -> Committing + Send + Sync>,
+    /// What is heard of a batch that was one call; without it none is.
+    answered: Option<Arc<Answered>>,
+}
 
 impl Commit {
     /// Ends transactions by `end`.
     pub fn new(end: impl Fn(DatabaseTransaction) -> Committing + Send + Sync + 'static) -> Self {
-        Self(Arc::new(end))
+        Self {
+            end: Arc::new(end),
+            answered: None,
+        }
+    }
+
+    /// Batches that are one call, where the database has such, hear their answers through `answered`.
+    pub fn at_once(
+        answered: impl Fn(Stored<Vec<MessageId>>) -> Stored<Vec<MessageId>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            answered: Some(Arc::new(answered)),
+            ..Self::new(|transaction| Box::pin(transaction.commit()))
+        }
     }
 }
 
 impl Default for Commit {
     fn default() -> Self {
-        Self::new(|transaction| Box::pin(transaction.commit()))
+        Self::at_once(|answer| answer)
     }
 }
 
@@ -166,6 +186,16 @@ pub struct NewMessageRow {
     pub timestamp: Time,
     /// Whether their right to write is known: else the insert looks at it.
     pub may_write: bool,
+}
+
+impl NewMessageRow {
+    /// Whether a stored message is this one. It may have been edited or deleted meanwhile.
+    pub fn is_stored_as(&self, stored: &message::Model) -> bool {
+        stored.sender_id == self.sender_id
+            && stored.timestamp == self.timestamp
+            && stored.client_id == self.client_id
+            && (stored.text == self.text || stored.edited_at.is_some() || stored.is_deleted)
+    }
 }
 
 /// What a batch changes of a chat's row.
@@ -354,7 +384,7 @@ impl Batch {
 
     /// Commits. After an error other than `Contended` it is unknown whether it did.
     pub async fn commit(self) -> Stored<()> {
-        Ok((self.commit.0)(self.transaction).await?)
+        Ok((self.commit.end)(self.transaction).await?)
     }
 }
 

@@ -7,6 +7,7 @@
 //! its numbers, whether its caller still listens or not.
 //! Bounded by: `QUEUE_JOBS_MAX`, `QUEUE_BYTES_MAX`, `BATCH_MAX`, `ANSWER_WITHIN`.
 
+mod at_once;
 mod marks;
 mod operation;
 mod queue;
@@ -22,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{ChatId, Seq, message};
+use entity::{ChatId, Seq};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -36,11 +37,12 @@ pub(crate) use turn::{By, Change, Turn};
 use crate::{
     chat::{ChatError, ChatEvent, Publish, Sent, people::People},
     lease::{Slot, take_all},
-    store::{Commit, NewMessageRow, Store, StoreError, Stored},
+    store::{Commit, Store, StoreError, Stored, database_time},
 };
+use at_once::{AtOnce, Known};
 use operation::{Asked, Pending};
 use queue::{Queue, Waiting};
-use turn::Taken;
+use turn::{Filled, Taken};
 
 /// Jobs of one transaction.
 const BATCH_MAX: usize = 256;
@@ -104,6 +106,7 @@ impl Writer {
             publish,
             queue: queue.clone(),
             marks: marks.clone(),
+            known: Known::default(),
             checks_until: Mutex::new(None),
         };
         let task = tokio::spawn(desk.keep_running());
@@ -188,6 +191,8 @@ struct Desk {
     publish: Arc<dyn Publish>,
     queue: Arc<Queue>,
     marks: Arc<Marks>,
+    /// How chats stand.
+    known: Known,
     /// Until then all is looked at before anything is inserted.
     checks_until: Mutex<Option<Instant>>,
 }
@@ -340,23 +345,74 @@ impl Desk {
         marks: &[DueMark],
         checks_first: bool,
     ) -> Attempt {
+        let is_plain = !checks_first && marks.is_empty() && self.may_be_at_once();
+        if is_plain && let Some(at_once) = AtOnce::prepare(jobs, &self.known, database_time()) {
+            return self.attempt_at_once(jobs, at_once).await;
+        }
         let batch = match self.store.begin_batch(self.commit.clone()).await {
             Ok(batch) => batch,
             Err(error) => return Attempt::RolledBack(error),
         };
-        let (taken, events) = match self.fill(&batch, jobs, marks, checks_first).await {
+        let filled = match self.fill(&batch, jobs, marks, checks_first).await {
             Ok(filled) => filled,
             Err(error) => return Attempt::RolledBack(error),
         };
+        let Filled {
+            taken,
+            events,
+            chats,
+        } = filled;
         match batch.commit().await {
-            Ok(()) => Attempt::Committed(events),
+            Ok(()) => {
+                if self.may_be_at_once() {
+                    self.known.keep(chats.into_values());
+                }
+                Attempt::Committed(events)
+            }
             Err(error @ StoreError::Contended(_)) => Attempt::RolledBack(error),
-            Err(error) => Attempt::Unknown {
-                error,
-                taken,
-                events,
-            },
+            Err(error) => {
+                self.known.forget(chats.into_keys());
+                Attempt::Unknown {
+                    error,
+                    taken,
+                    events,
+                }
+            }
         }
+    }
+
+    fn may_be_at_once(&self) -> bool {
+        self.store.inserts_at_once(&self.commit)
+    }
+
+    /// One transaction that is one call.
+    async fn attempt_at_once(&self, jobs: &mut [Waiting], at_once: AtOnce) -> Attempt {
+        let (rows, counters, stood) = (&at_once.rows, &at_once.counters, &at_once.stood);
+        let inserted = self
+            .store
+            .insert_at_once(&self.commit, rows, counters, stood);
+        let ids = match inserted.await {
+            Ok(ids) => Some(ids),
+            Err(
+                error @ (StoreError::Unmet | StoreError::Duplicate(_) | StoreError::Contended(_)),
+            ) => {
+                self.known.forget(at_once.chats());
+                return Attempt::RolledBack(error);
+            }
+            Err(error) => {
+                warn!(
+                    jobs = jobs.len(),
+                    "writer: the outcome of a commit is unknown: {error}"
+                );
+                let ids = self.ask_until_answered(|| self.store.find_ids_of(rows)).await;
+                if ids.is_none() {
+                    self.known.forget(at_once.chats());
+                    return Attempt::RolledBack(error);
+                }
+                ids
+            }
+        };
+        Attempt::Committed(at_once.conclude(jobs, &ids.unwrap_or_default(), &self.known))
     }
 
     /// Applies the jobs in their order; neighbouring sends together.
@@ -366,7 +422,7 @@ impl Desk {
         jobs: &mut [Waiting],
         marks: &[DueMark],
         checks_first: bool,
-    ) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
+    ) -> Stored<Filled> {
         let mut chats = BTreeSet::new();
         for waiting in jobs.iter() {
             waiting.job.chats(&mut chats);
@@ -424,10 +480,17 @@ impl Desk {
     /// Whether the rows at these numbers are this transaction's own. Asks until the database answers: what was
     /// committed must be published, and its callers learn of it if they still wait.
     async fn was_committed(&self, taken: &[Taken]) -> bool {
+        self.ask_until_answered(|| self.stands(taken)).await
+    }
+
+    async fn ask_until_answered<T, F: Future<Output = Stored<T>>>(
+        &self,
+        ask: impl Fn() -> F,
+    ) -> T {
         let mut wait = RETRY_FIRST;
         loop {
-            match self.stands(taken).await {
-                Ok(stands) => return stands,
+            match ask().await {
+                Ok(answer) => return answer,
                 Err(error) => {
                     warn!("writer: can't read what became of a commit: {error}");
                     tokio::time::sleep(wait).await;
@@ -447,7 +510,7 @@ impl Desk {
                     .store
                     .find_messages_at(&[(row.chat_id, row.seq)])
                     .await?;
-                Ok(rows.iter().any(|stored| is_same(stored, row)))
+                Ok(rows.iter().any(|stored| row.is_stored_as(stored)))
             }
             Some(Taken::Change(row)) => {
                 let rows = self
@@ -480,14 +543,6 @@ async fn count_everywhere(jobs: &mut [Waiting]) {
             job.is_over(retry_after);
         }
     }
-}
-
-fn is_same(stored: &message::Model, row: &NewMessageRow) -> bool {
-    stored.sender_id == row.sender_id
-        && stored.timestamp == row.timestamp
-        && stored.client_id == row.client_id
-        // Another node may have edited or deleted it meanwhile.
-        && (stored.text == row.text || stored.edited_at.is_some() || stored.is_deleted)
 }
 
 /// Drops the jobs whose callers have been answered; how many are left.

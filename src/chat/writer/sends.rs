@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{ChatId, ChatKind, ContentType, MessageId, Seq, UserId};
+use entity::{ChatId, ChatKind, ContentType, MessageId, Seq, Time, UserId, chat};
 use tokio::sync::oneshot;
 
 use super::turn::{By, Turn};
@@ -75,6 +75,53 @@ impl SendJob {
         }
     }
 
+    /// Whether it is an operator's in a support chat: those answer without a limit, and what they say isn't counted
+    /// anywhere.
+    pub(super) fn answers_as_operator(&mut self, chat: &chat::Model) -> bool {
+        let is_operator = self.message.is_staff && chat.support_user_id.is_some();
+        if is_operator {
+            self.slot = Ok(Slot::free());
+        }
+        is_operator
+    }
+
+    /// The message's row, but for its number.
+    pub(super) fn row(&self, now: Time, may_write: bool) -> NewMessageRow {
+        let message = &self.message;
+        NewMessageRow {
+            chat_id: message.chat,
+            seq: Seq(0),
+            sender_id: message.sender.id,
+            text: message.text.as_str().to_owned(),
+            content_type: message.content_type,
+            client_id: message.client_id.clone(),
+            reply_to: message.reply_to,
+            timestamp: now,
+            may_write,
+        }
+    }
+
+    /// The message is committed, for the first time: what is to be told of it.
+    pub(super) fn is_committed(&mut self, row: &NewMessageRow, id: MessageId) -> ChatEvent {
+        let message = Arc::new(committed(row, id, &self.message.sender));
+        let event = self.event(&message);
+        self.outcome = Some(Ok(Sent {
+            message,
+            repeat: false,
+        }));
+        event
+    }
+
+    fn event(&self, message: &Arc<Message>) -> ChatEvent {
+        ChatEvent {
+            chat: message.chat,
+            seq: Some(message.seq),
+            by: message.sender.id,
+            origin: self.message.by.connection,
+            what: What::Sent(message.clone()),
+        }
+    }
+
     /// Bytes that it holds in the queue.
     pub(crate) fn bytes(&self) -> usize {
         self.message.text.as_str().len() + self.message.client_id.as_ref().map_or(0, String::len)
@@ -129,17 +176,7 @@ pub(super) async fn apply(
             job.outcome = Some(Err((*over).into()));
             continue;
         }
-        let row = turn.append(NewMessageRow {
-            chat_id: message.chat,
-            seq: Seq(0),
-            sender_id: message.sender.id,
-            text: message.text.as_str().to_owned(),
-            content_type: message.content_type,
-            client_id: message.client_id.clone(),
-            reply_to: message.reply_to,
-            timestamp: turn.now(),
-            may_write: known[place],
-        })?;
+        let row = turn.append(job.row(turn.now(), known[place]))?;
         if let Some(key) = key {
             first.insert(key, rows.len());
         }
@@ -157,13 +194,7 @@ pub(super) async fn apply(
             .get_or_insert_with(|| Arc::new(committed(&rows[row], id, &job.message.sender)))
             .clone();
         if !repeat {
-            turn.tell(ChatEvent {
-                chat: message.chat,
-                seq: Some(message.seq),
-                by: message.sender.id,
-                origin: job.message.by.connection,
-                what: What::Sent(message.clone()),
-            });
+            turn.tell(job.event(&message));
         }
         job.outcome = Some(Ok(Sent { message, repeat }));
     }
@@ -200,26 +231,26 @@ async fn refuse(
     for (place, job) in jobs.iter_mut().enumerate() {
         job.outcome = None;
         let message = &job.message;
-        let (kind, customer) = match turn.chat(message.chat) {
-            Ok(chat) => (chat.kind, chat.support_user_id),
+        let (key, reply_to) = ((message.chat, message.sender.id), message.reply_to);
+        let chat = match turn.chat(message.chat) {
+            Ok(chat) => chat,
             Err(error) => {
                 job.outcome = Some(Err(error));
                 continue;
             }
         };
-        if message.is_staff && customer.is_some() {
-            // Operators answer without a limit: what they say here isn't counted anywhere.
-            job.slot = Ok(Slot::free());
+        if job.answers_as_operator(chat) {
+            // Known: they may write in every support chat.
         } else if checks_first || job.slot.is_err() {
-            members.push(place, (message.chat, message.sender.id));
+            members.push(place, key);
         } else {
             known[place] = false;
         }
-        if kind == ChatKind::Personal {
-            personal.push(place, (message.chat, message.sender.id));
+        if chat.kind == ChatKind::Personal {
+            personal.push(place, key);
         }
-        if let Some(reply_to) = message.reply_to {
-            replies.push(place, (message.chat, reply_to));
+        if let Some(reply_to) = reply_to {
+            replies.push(place, (chat.id, reply_to));
         }
     }
     let batch = turn.batch();

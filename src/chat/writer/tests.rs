@@ -545,3 +545,60 @@ async fn a_fault_in_one_batch_does_not_end_all_sending() {
     desktop.send(chat, "found", None).await.unwrap();
     desktop.check(&["found".into()]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_one_call_and_whose_answer_is_lost_is_neither_lost_nor_doubled() {
+    if test_database::kind() != Kind::Sqlite {
+        return; // the others have no such batches
+    }
+    let (heard, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (answers, losses) = (heard.clone(), lost.clone());
+    let commit = Commit::at_once(move |answer| {
+        if answers.fetch_add(1, Ordering::Relaxed) % 3 != 0 {
+            return answer;
+        }
+        losses.fetch_add(1, Ordering::Relaxed);
+        Err(StoreError::Away("the answer was lost".into()))
+    });
+    let desktop = Arc::new(Desktop::open(4, commit).await);
+    let acknowledged = storm(&desktop, 16, 10).await;
+    assert_eq!(acknowledged.len(), 160);
+    desktop.check(&acknowledged).await;
+    let (heard, lost) = (heard.load(Ordering::Relaxed), lost.load(Ordering::Relaxed));
+    assert!(lost > 2 && heard > lost, "{lost} of {heard} were lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_others_wrote_to_or_deleted_is_looked_at_again() {
+    let desktop = Desktop::open(1, Commit::default()).await;
+    let (chat, other) = (desktop.chats[0], desktop.beside().await);
+    let mut acknowledged = Vec::new();
+    for number in 0..6 {
+        let desktop = if number % 2 == 0 { &desktop } else { &other };
+        // Twice, so that the second may go by what the first has found.
+        for text in [format!("{number} a"), format!("{number} b")] {
+            let sent = desktop.send(chat, &text, Some(&text)).await.unwrap();
+            assert!(!sent.repeat);
+            let again = desktop.send(chat, &text, Some(&text)).await.unwrap();
+            assert!(again.repeat && again.message.id == sent.message.id);
+            acknowledged.push(text);
+        }
+    }
+    desktop.check(&acknowledged).await;
+
+    let stranger = Arc::new(Profile {
+        id: UserId(desktop.anna.id.0 + 1000),
+        ..Profile::clone(&desktop.anna)
+    });
+    let refused = desktop.send_as(&stranger, chat, "let me in", None, None);
+    assert!(matches!(refused.await, Err(ChatError::NotFound(Thing::Chat))));
+    let gone = entity::chat::ActiveModel {
+        id: Set(chat),
+        is_deleted: Set(true),
+        ..Default::default()
+    };
+    gone.update(desktop.store.write()).await.unwrap();
+    let late = desktop.send(chat, "too late", None).await;
+    assert!(matches!(late, Err(ChatError::NotFound(Thing::Chat))));
+    desktop.check(&acknowledged).await;
+}

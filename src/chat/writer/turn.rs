@@ -71,6 +71,16 @@ impl Change {
     }
 }
 
+/// A transaction that is to be committed.
+pub(super) struct Filled {
+    /// The numbers that it takes.
+    pub(super) taken: Vec<Taken>,
+    /// What is to be told then.
+    pub(super) events: Vec<Arc<ChatEvent>>,
+    /// Its chats as they stand then.
+    pub(super) chats: HashMap<ChatId, chat::Model>,
+}
+
 /// The transaction and what is known of it so far.
 pub(crate) struct Turn<'a> {
     batch: &'a Batch,
@@ -142,26 +152,11 @@ impl<'a> Turn<'a> {
 
     /// Takes the next number for a message.
     pub(super) fn append(&mut self, mut row: NewMessageRow) -> Result<NewMessageRow, ChatError> {
-        let now = self.now;
         let chat = self
             .chats
             .get_mut(&row.chat_id)
             .ok_or(ChatError::NotFound(Thing::Chat))?;
-        chat.last_seq = chat.last_seq.next();
-        chat.message_count += 1;
-        let timestamp = chat
-            .last_message_at
-            .map_or(now, |last| now.max(last + TimeDelta::microseconds(1)));
-        chat.last_message_at = Some(timestamp);
-        if let Some(customer) = chat.support_user_id {
-            if row.sender_id != customer {
-                (chat.waiting_seq, chat.waiting_since) = (None, None);
-            } else if chat.waiting_seq.is_none() {
-                (chat.waiting_seq, chat.waiting_since) = (Some(chat.last_seq), Some(timestamp));
-            }
-        }
-        row.seq = chat.last_seq;
-        row.timestamp = timestamp;
+        row = next_message(chat, row);
         self.touched.insert(row.chat_id);
         self.messages.push(row.clone());
         Ok(row)
@@ -257,8 +252,8 @@ impl<'a> Turn<'a> {
         chats.map(counters).collect()
     }
 
-    /// Writes what is left: changes and counters. What was taken and what is to be told come back.
-    pub(super) async fn finish(mut self) -> Stored<(Vec<Taken>, Vec<Arc<ChatEvent>>)> {
+    /// Writes what is left: changes and counters. 
+    pub(super) async fn finish(mut self) -> Stored<Filled> {
         if !self.changes.is_empty() {
             self.batch.insert_changes(&self.changes).await?;
         }
@@ -268,11 +263,35 @@ impl<'a> Turn<'a> {
         }
         self.taken
             .extend(self.changes.into_iter().map(Taken::Change));
-        Ok((self.taken, self.events))
+        Ok(Filled {
+            taken: self.taken,
+            events: self.events,
+            chats: self.chats,
+        })
     }
 }
 
-fn counters(chat: &chat::Model) -> ChatCounters {
+/// The next message of a chat: its number and its time, which is after the one before it.
+pub(super) fn next_message(chat: &mut chat::Model, mut row: NewMessageRow) -> NewMessageRow {
+    chat.last_seq = chat.last_seq.next();
+    chat.message_count += 1;
+    let after = |last| row.timestamp.max(last + TimeDelta::microseconds(1));
+    let timestamp = chat.last_message_at.map_or(row.timestamp, after);
+    chat.last_message_at = Some(timestamp);
+    if let Some(customer) = chat.support_user_id {
+        if row.sender_id != customer {
+            (chat.waiting_seq, chat.waiting_since) = (None, None);
+        } else if chat.waiting_seq.is_none() {
+            (chat.waiting_seq, chat.waiting_since) = (Some(chat.last_seq), Some(timestamp));
+        }
+    }
+    row.seq = chat.last_seq;
+    row.timestamp = timestamp;
+    row
+}
+
+/// What is written of a chat's row.
+pub(super) fn counters(chat: &chat::Model) -> ChatCounters {
     ChatCounters {
         id: chat.id,
         last_seq: chat.last_seq,
