@@ -121,11 +121,12 @@ fn refuse(problem: &str) -> ExitCode {
 /// Does what is asked for.
 pub async fn run(command: Command) -> Outcome {
     match command {
-        Command::Serve(settings) => serve::run(*settings).await,
-        Command::Migrate(migrate) => migrate.run().await,
-        Command::User(user) => user.run().await,
-        Command::Backup(backup) => backup.run().await,
-        Command::Import(import) => import.run().await,
+        // Boxed: their states are deep, and together deeper than the compiler is ready to look.
+        Command::Serve(settings) => Box::pin(serve::run(*settings)).await,
+        Command::Migrate(migrate) => Box::pin(migrate.run()).await,
+        Command::User(user) => Box::pin(user.run()).await,
+        Command::Backup(backup) => Box::pin(backup.run()).await,
+        Command::Import(import) => Box::pin(import.run()).await,
         Command::Openapi => documents::openapi(),
         Command::Asyncapi => documents::asyncapi(),
         Command::Load(load) => tokio::task::spawn_blocking(|| load.run()).await?,
