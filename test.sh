@@ -58,6 +58,9 @@ step "the pages, in a browser"
 npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent
 TERTULIA_BINARY="$PWD/target/release/tertulia" npm test --prefix tests/browser --silent
 
+step "two nodes behind nginx"
+examples/two-nodes.sh --check target/release/tertulia
+
 if [ -x bench/run.sh ]; then
   step "the benchmarks, in short"
   bench/run.sh --quick

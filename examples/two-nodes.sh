@@ -120,9 +120,9 @@ for port in "$port_one" "$port_two" "$port_nginx"; do
   timeout 20 python3 "$here/talk.py" "ws://127.0.0.1:$port/ws/chat/1/?since=0" "$token" --frames 100 >"$place/heard-$port" </dev/null &
   children+=($!)
   # One connection per user and chat: each takes the place of the one before, at whatever node.
-  for try in $(seq 100); do ! grep -q synced "$place/heard-$port" || break; sleep 0.1; done
+  for try in $(seq 100); do ! grep -qs synced "$place/heard-$port" || break; sleep 0.1; done
   api "$port_one" chats/1/messages/ -H "Authorization: Bearer $token" --json "{\"text\": \"heard at $port?\"}" >/dev/null
-  for try in $(seq 100); do ! grep -q "heard at $port?" "$place/heard-$port" || break; sleep 0.1; done
+  for try in $(seq 100); do ! grep -qs "heard at $port?" "$place/heard-$port" || break; sleep 0.1; done
   grep -q "heard at $port?" "$place/heard-$port" || { echo "not heard at port $port:" >&2; cat "$place/heard-$port" >&2; exit 1; }
 done
 echo "two nodes behind nginx: what was said at one was heard at each"

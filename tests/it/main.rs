@@ -50,6 +50,7 @@ mod sending;
 mod signing_out;
 mod slow;
 mod stopping;
+mod storms;
 mod support_dialect;
 mod transcripts;
 mod two_nodes;

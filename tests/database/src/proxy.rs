@@ -43,7 +43,11 @@ struct State {
 impl Proxy {
     /// Before a database on a server.
     pub fn before(database: &TestDatabase) -> Self {
-        let server = database.host();
+        Self::before_server(database.host())
+    }
+
+    /// Before whatever listens at `host:port`.
+    pub fn before_server(server: String) -> Self {
         let state = Arc::<State>::default();
         let (told, address) = std::sync::mpsc::channel();
         let shared = state.clone();

@@ -12,6 +12,7 @@ pub(crate) mod look_around;
 pub(crate) mod person;
 pub(crate) mod phone;
 pub(crate) mod post;
+pub(crate) mod postgres;
 pub(crate) mod redis;
 pub(crate) mod rpc;
 pub(crate) mod server;

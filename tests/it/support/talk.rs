@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,17 +18,26 @@ use super::{Chat, Heard, Message, Person, Phone, look_around, until, within};
 /// What one sender was promised: by client id, the message as it was acknowledged.
 type Promised = HashMap<String, Message>;
 
-/// Tells everybody when the story is over.
+/// Tells everybody when the story is over, and hears how it goes on.
 #[derive(Clone, Default)]
-struct Over(Arc<AtomicBool>);
+struct Over(Arc<(AtomicBool, AtomicUsize)>);
 
 impl Over {
     fn is_near(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.0.load(Relaxed)
     }
 
     fn comes(&self) {
-        self.0.store(true, Relaxed);
+        self.0.0.store(true, Relaxed);
+    }
+
+    /// One more send was acknowledged.
+    fn counts(&self) {
+        self.0.1.fetch_add(1, Relaxed);
+    }
+
+    fn counted(&self) -> usize {
+        self.0.1.load(Relaxed)
     }
 }
 
@@ -75,6 +84,7 @@ async fn sends_on_a_socket(person: Person, chat: Chat, over: Over) -> Promised {
                     Heard::Frame(frame) => match answer(&frame, &mut waiting, &mut promised) {
                         Answer::Kept => {
                             unanswered -= 1;
+                            over.counts();
                         }
                         Answer::Unavailable => {
                             unanswered -= 1;
@@ -162,6 +172,7 @@ async fn sends_over_rest(
             reply.status,
             reply.text()
         );
+        over.counts();
         let message = Message::of(&reply.json());
         let target = format!("{base}{}/", message.id);
         match number % 4 {
@@ -252,6 +263,21 @@ impl Crowd {
         let reading = reads(person.clone(), chat, self.over.clone());
         self.readers
             .push((chat, person.clone(), tokio::spawn(reading)));
+    }
+
+    /// It goes on: sends are acknowledged from now on, too.
+    pub(crate) async fn goes_on(&self) {
+        let before = self.over.counted();
+        until("more to be acknowledged", || async {
+            (self.over.counted() >= before + 10).then_some(())
+        })
+        .await;
+    }
+
+    /// It goes on for so long: what happens in that time is what the story is about.
+    pub(crate) async fn goes_on_for(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        self.goes_on().await;
     }
 
     /// The story is over: what was promised is kept, everybody heard everything once, in one order. How many promises
