@@ -184,10 +184,17 @@ impl Django {
         let Ok(id) = session.user_id.parse().map(UserId) else {
             return Ok(None);
         };
-        self.refresh(&[id]).await?;
-        let row = self.store.find_users(&[id]).await?.pop();
-        let is_theirs = |row: &user::Model| self.sessions.is_of_password(&session, &row.password);
-        Ok(row.filter(is_theirs).map(|row| (row, until)))
+        // The copy may be older than the password that the session began with.
+        for age in [FRESH_FOR, Duration::ZERO] {
+            self.refresh_older(&[id], age).await?;
+            let row = self.store.find_users(&[id]).await?.pop();
+            let is_theirs =
+                |row: &user::Model| self.sessions.is_of_password(&session, &row.password);
+            if let Some(row) = row.filter(is_theirs) {
+                return Ok(Some((row, until)));
+            }
+        }
+        Ok(None)
     }
 
     async fn session_of_row(&self, key: &str, now: Time) -> Stored<Option<(DjangoSession, Time)>> {
@@ -250,9 +257,24 @@ impl Django {
     }
 
     async fn copy_all(&self, accounts: Vec<DjangoAccount>) -> Stored<()> {
-        let rows: Vec<user::Model> = accounts.into_iter().map(copy_of).collect();
+        let mut rows: Vec<user::Model> = accounts.into_iter().map(copy_of).collect();
         if rows.is_empty() {
             return Ok(());
+        }
+        let keys = |key: fn(&user::Model) -> Option<String>| rows.iter().filter_map(key).collect();
+        let usernames = keys(|row| row.username_key.clone());
+        let emails = keys(|row| row.email_key.clone());
+        let (mut usernames, mut emails) = self.store.taken_keys(usernames, emails).await?;
+        for row in &mut rows {
+            row.username_key = row
+                .username_key
+                .take()
+                .filter(|key| usernames.insert(key.clone()));
+            row.email_key = row
+                .email_key
+                .take()
+                .filter(|key| emails.insert(key.clone()));
+            self.note_checked(row.id);
         }
         match self.store.import_accounts(rows.clone()).await {
             Err(StoreError::Duplicate(_)) => {
@@ -268,7 +290,7 @@ impl Django {
     async fn copy(&self, row: user::Model) -> Stored<()> {
         match self.store.import_accounts(vec![row.clone()]).await {
             Err(StoreError::Duplicate(_)) => {
-                // Another node was faster; or the name was another's; or only its key is.
+                // Another node was faster; or the name, or its key, has become another's.
                 if !self.store.find_users(&[row.id]).await?.is_empty() {
                     return Ok(());
                 }

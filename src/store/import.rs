@@ -102,6 +102,26 @@ impl Store {
         Ok(keys.collect())
     }
 
+    /// Which of these keys accounts have, of names and of addresses.
+    pub async fn taken_keys(
+        &self,
+        usernames: Vec<String>,
+        emails: Vec<String>,
+    ) -> Stored<(HashSet<String>, HashSet<String>)> {
+        let taken = async |column: user::Column, keys: Vec<String>| -> Stored<HashSet<String>> {
+            let rows: Vec<Option<String>> = user::Entity::find()
+                .select_only()
+                .column(column)
+                .filter(column.is_in(keys))
+                .into_tuple()
+                .all(self.read())
+                .await?;
+            Ok(rows.into_iter().flatten().collect())
+        };
+        let usernames = taken(user::Column::UsernameKey, usernames).await?;
+        Ok((usernames, taken(user::Column::EmailKey, emails).await?))
+    }
+
     /// Writes accounts with their numbers.
     pub async fn import_accounts(&self, rows: Vec<user::Model>) -> Stored<()> {
         let transaction = self.begin().await?;

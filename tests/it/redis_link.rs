@@ -20,7 +20,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn address(redis: &TestRedis) -> Address {
-    redis.url().parse().unwrap()
+    redis.url().parse().expect("an address")
 }
 
 async fn pings(link: &Link) -> Result<String, LinkError> {
