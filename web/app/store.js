@@ -19,6 +19,9 @@ const TYPING_MAX = 10_000;
 /** Conversations that stay loaded. */
 const LOADED_MAX = 12;
 const TOAST = 5000;
+/** How often what changed is drawn, in ms: while somebody looks, and while nobody does. */
+const FRAME = 16;
+const HIDDEN_FRAME = 200;
 
 /** Names that differ only in case are one room. */
 function roomKey(name) {
@@ -44,6 +47,7 @@ export class Store {
   #people = new Map();
   #listeners = new Set();
   #isTelling = false;
+  #told = 0;
   #supportTimer = null;
   #joining = new Map();
 
@@ -52,13 +56,20 @@ export class Store {
     return () => this.#listeners.delete(listener);
   }
 
+  /** At once after a pause, else once for each frame: a flood of events is drawn as often as it can be seen. */
   changed = () => {
     if (this.#isTelling) return;
     this.#isTelling = true;
-    queueMicrotask(() => {
-      this.#isTelling = false;
-      for (const listener of this.#listeners) listener();
-    });
+    if (performance.now() - this.#told > FRAME) return void queueMicrotask(this.#tell);
+    requestAnimationFrame(this.#tell);
+    setTimeout(this.#tell, HIDDEN_FRAME); // nobody looks: there are no frames
+  };
+
+  #tell = () => {
+    if (!this.#isTelling) return;
+    this.#isTelling = false;
+    for (const listener of this.#listeners) listener();
+    this.#told = performance.now();
   };
 
   /** Begins a session: reads the chats, then hears what happens in them from there on. */
