@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::OptionFuture;
 use poem::{Addr, Endpoint, Request, Response, Result, Route};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -18,13 +19,15 @@ use crate::{
     },
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
+    journal::Journal,
     layer::{ChannelLayer, LayerError, MemoryLayer},
     lease::{Lease, MemoryLease, RedisLease},
     mail::{MailError, Mailer},
+    metrics,
     origin::{AllowedHosts, AllowedOrigins, TrustedProxies},
     redis::{Address, AddressError},
-    rest::{self, Check, Edge},
-    server::{Server, ServerLimits},
+    rest::{self, Check, Edge, Watch},
+    server::{Server, ServerLimits, Tls, TlsError},
     settings::{
         self, ConnectionRule, JwtAlgorithm, LayerUrl, Registration, Settings, SocketLife,
         UserDirectory,
@@ -42,6 +45,8 @@ use crate::{
 
 /// To the database of a Django project.
 const DJANGO_CONNECTIONS: u32 = 4;
+/// Those who gather metrics are few.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 
 /// Why the service could not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,9 @@ pub enum StartError {
     /// The mail server's address, or ours.
     #[error("SMTP_URL and MAIL_FROM: {0}")]
     Mail(#[from] MailError),
+    /// The certificate, or its key.
+    #[error("TLS_CERT and TLS_KEY: {0}")]
+    Tls(#[from] TlsError),
     /// Listening.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -91,6 +99,8 @@ pub struct Parts {
 /// A running service.
 pub struct Service {
     addresses: Vec<Addr>,
+    tls: Option<Arc<Tls>>,
+    metrics_addresses: Vec<Addr>,
     domain: Arc<Domain>,
     hub_tasks: HubTasks,
     registry: Arc<Registry>,
@@ -186,12 +196,22 @@ impl Service {
 
         let rule = second_connection(&settings);
         let singles = Singles::new(rule, hubs.clone(), lease.clone());
-        let front = front(&settings, &store, &domain, hubs, &singles, &registry);
+        let watch = Arc::new(watch(&store, &registry));
+        let front = front(&settings, watch.clone(), &domain, hubs, &singles, &registry);
+        let metrics = metrics_server(&settings).await?;
         let addresses = settings.listening.bind.iter().map(ToString::to_string);
+        let tls = tls(&settings)?;
         let server = Server::bind(addresses, server_limits(&settings)).await?;
+        let server = server.secured_by(tls.clone());
         let addresses = server.local_addrs();
         let (stop_serving, stop_registry) = (CancellationToken::new(), CancellationToken::new());
-        let serving = tokio::spawn(server.serve(front, stop_serving.clone()));
+        let metrics_addresses = metrics.iter().flat_map(Server::local_addrs).collect();
+        let stop = stop_serving.clone();
+        let serving = tokio::spawn(async move {
+            let serving = server.serve(front, stop.clone());
+            let showing = metrics.map(|it| it.serve(rest::metrics_endpoint(watch), stop));
+            tokio::join!(serving, OptionFuture::from(showing));
+        });
         let (keeper, stop) = (registry.clone(), stop_registry.clone());
         let registry_task = tokio::spawn(async move {
             tokio::join!(
@@ -206,6 +226,8 @@ impl Service {
         });
         Ok(Service {
             addresses,
+            tls,
+            metrics_addresses,
             domain,
             hub_tasks,
             registry,
@@ -223,6 +245,16 @@ impl Service {
     /// Where it listens; ports are the real ones.
     pub fn local_addrs(&self) -> &[Addr] {
         &self.addresses
+    }
+
+    /// Its certificate, where it speaks TLS.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
+    /// Where it shows its metrics, if that is a place of their own.
+    pub fn metrics_addrs(&self) -> &[Addr] {
+        &self.metrics_addresses
     }
 
     /// The addresses among them that have a port.
@@ -501,9 +533,46 @@ fn second_connection(settings: &Settings) -> SecondConnection {
     }
 }
 
+/// The certificate, where there is one.
+fn tls(settings: &Settings) -> std::result::Result<Option<Arc<Tls>>, TlsError> {
+    let listening = &settings.listening;
+    match (&listening.tls_cert, &listening.tls_key) {
+        (Some(certificate), Some(key)) => Tls::open(certificate, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What those who watch the service may ask.
+fn watch(store: &Store, registry: &Arc<Registry>) -> Watch {
+    let (asked, registry) = (store.clone(), registry.clone());
+    let database = Check {
+        name: "database",
+        run: Box::new(move || {
+            let store = asked.clone();
+            Box::pin(async move { store.ping().await.map_err(|_| "away".to_owned()) })
+        }),
+    };
+    Watch {
+        checks: vec![database],
+        measure: Box::new(move || metrics::QUEUED_BYTES.set(registry.queued_bytes())),
+    }
+}
+
+/// Listens for those who gather metrics, where they have an address of their own.
+async fn metrics_server(settings: &Settings) -> io::Result<Option<Server>> {
+    let Some(bind) = &settings.listening.metrics_bind else {
+        return Ok(None);
+    };
+    let limits = ServerLimits {
+        connections_max: METRICS_CONNECTIONS_MAX,
+        ..server_limits(settings)
+    };
+    Server::bind([bind.to_string()], limits).await.map(Some)
+}
+
 fn front(
     settings: &Settings,
-    store: &Store,
+    watch: Arc<Watch>,
     domain: &Arc<Domain>,
     hubs: Arc<Hubs>,
     singles: &Arc<Singles>,
@@ -536,14 +605,6 @@ fn front(
                 .then(|| settings.django.django_session_cookie.clone()),
         },
     });
-    let asked = store.clone();
-    let database = Check {
-        name: "database",
-        run: Box::new(move || {
-            let store = asked.clone();
-            Box::pin(async move { store.ping().await.map_err(|_| "away".to_owned()) })
-        }),
-    };
     let hosts = AllowedHosts::new(settings.listening.allowed_hosts.clone());
     let pages = Pages {
         proxies: proxies.clone(),
@@ -551,11 +612,12 @@ fn front(
     };
     let rest = rest::endpoint(Edge {
         domain: domain.clone(),
-        proxies,
+        proxies: proxies.clone(),
         origins,
         hosts,
         body_bytes_max: settings.connections.body_bytes,
-        checks: vec![database],
+        watch,
+        shows_metrics: settings.listening.metrics_bind.is_none(),
     });
     let root = settings
         .connections
@@ -569,8 +631,8 @@ fn front(
     Front {
         sockets: dialect::routes(&sockets, root),
         root,
-        pages,
-        rest,
+        pages: Journal::new(pages, proxies.clone()),
+        rest: Journal::new(rest, proxies),
     }
 }
 
@@ -578,7 +640,7 @@ fn front(
 struct Front<R> {
     sockets: Route,
     root: Option<dialect::RootDialect>,
-    pages: Pages,
+    pages: Journal<Pages>,
     rest: R,
 }
 

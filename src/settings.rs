@@ -141,6 +141,11 @@ impl Settings {
             let problem = "mail needs this and TERTULIA_SMTP_URL, both";
             return Err(SettingsError::new("mail_from", problem));
         }
+        let listening = &self.listening;
+        if listening.tls_cert.is_some() != listening.tls_key.is_some() {
+            let problem = "TLS needs this and TERTULIA_TLS_KEY, both";
+            return Err(SettingsError::new("tls_cert", problem));
+        }
         let connections = &self.connections;
         if connections.queue_total < connections.queue_bytes {
             let problem = "is less than TERTULIA_QUEUE_BYTES, the bound of one connection";
@@ -257,6 +262,8 @@ mod tests {
         assert!(keyless.starts_with("TERTULIA_JWT_ALGORITHM: "), "{keyless}");
         let mail = refusal(&["--smtp-url", "smtp://localhost"]);
         assert!(mail.starts_with("TERTULIA_MAIL_FROM: "), "{mail}");
+        let tls = refusal(&["--tls-cert", "/certificate.pem"]);
+        assert!(tls.starts_with("TERTULIA_TLS_CERT: "), "{tls}");
         let queue = refusal(&["--queue-total", "1KiB"]);
         assert!(queue.starts_with("TERTULIA_QUEUE_TOTAL: "), "{queue}");
     }

@@ -15,6 +15,7 @@ use crate::{
         standing::stand,
         writer::{By, Change, Operation, Turn},
     },
+    metrics,
     store::{Cleared, ListedRow, NewChatRow, StoreError, database_time},
 };
 
@@ -269,7 +270,9 @@ impl Chats {
         members: Vec<UserId>,
     ) -> Result<Option<ChatId>, ChatError> {
         let slot = self.core.rooms.take(&actor.id()).await;
-        let slot = slot.map_err(|retry_after| ChatError::TooManyRequests { retry_after })?;
+        let slot = slot
+            .inspect_err(|_| metrics::THROTTLED.of("room").one())
+            .map_err(|retry_after| ChatError::TooManyRequests { retry_after })?;
         let mut row = new_row(ChatKind::Room, actor.id());
         row.name = Some(name.name().to_owned());
         row.room = Some((name.name().to_owned(), name.key().to_owned()));

@@ -12,6 +12,7 @@ use crate::{
         writer::{By, Change, NewMessage, Operation, OverLimit, Turn},
     },
     lease::Slot,
+    metrics,
 };
 
 /// Characters of a `client_id`.
@@ -78,6 +79,7 @@ impl Messages {
         let client_id = send.client_id.map(checked_client_id).transpose()?;
         let slot = self.core.send_slot(actor);
         if let (Err(over), None, false) = (&slot, &client_id, actor.is_staff) {
+            metrics::THROTTLED.of("message").one();
             return Err((*over).into());
         }
         let message = NewMessage {
@@ -236,7 +238,8 @@ impl Core {
 
     async fn change_slot(&self, actor: &Actor) -> Result<Slot<UserId>, ChatError> {
         let slot = self.changes.take(&actor.id()).await;
-        slot.map_err(|retry_after| ChatError::TooManyRequests { retry_after })
+        slot.inspect_err(|_| metrics::THROTTLED.of("change").one())
+            .map_err(|retry_after| ChatError::TooManyRequests { retry_after })
     }
 }
 

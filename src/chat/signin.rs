@@ -14,6 +14,7 @@ use crate::{
         Actor, ChatError, PasswordError, Sessions, SignIn, SignInError, TokenPair,
         throttle::Account,
     },
+    metrics,
     store::{AccountChange, Beside, SignInRow, SignedInRow, StoreError, database_time},
 };
 
@@ -131,6 +132,10 @@ impl Sessions {
     ) -> Result<(), SignInError> {
         let proven = self.try_password(row, password, account, address).await;
         if let Err(refused) = &proven {
+            match refused {
+                SignInError::Throttled { .. } => metrics::THROTTLED.of("signin").one(),
+                _ => metrics::SIGNINS_FAILED.one(),
+            }
             let client = address.map(tracing::field::display);
             match row.map(|row| row.id) {
                 Some(user) => info!(%user, client, "user {user}: password refused, {refused}"),

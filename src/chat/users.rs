@@ -20,6 +20,7 @@ use crate::{
         core::Core, names::folded, people::is_deleted, revoked::Revocations, throttle::network,
     },
     lease::{Slot, Windows},
+    metrics,
     store::Listed,
 };
 
@@ -208,7 +209,9 @@ impl Users {
             Some(address) if !is_staff => self.registrations.take(&network(address)).await,
             _ => Ok(Slot::free()),
         };
-        let slot = slot.map_err(|retry_after| vec![ChatError::TooManyRequests { retry_after }])?;
+        let slot = slot
+            .inspect_err(|_| metrics::THROTTLED.of("registration").one())
+            .map_err(|retry_after| vec![ChatError::TooManyRequests { retry_after }])?;
         let account = self.accounts.create(new, false).await?;
         slot.keep();
         Ok(account)

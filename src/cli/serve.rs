@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::Outcome;
 use crate::{
     logging,
+    server::Tls,
     service::Service,
     settings::{Settings, descriptors, environment},
 };
@@ -28,6 +29,7 @@ pub(super) async fn run(settings: Settings) -> Outcome {
     descriptors::raise_limit();
 
     let mut signals = Signals::listen()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let service = tokio::select! {
         service = Service::start(settings) => service?,
         name = signals.next() => {
@@ -38,16 +40,29 @@ pub(super) async fn run(settings: Settings) -> Outcome {
     for address in service.local_addrs() {
         match address.as_socket_addr() {
             Some(address) => {
-                info!(%address, "listening on http://{address}, see http://{address}/swagger/")
+                let scheme = if service.tls().is_some() {
+                    "https"
+                } else {
+                    "http"
+                };
+                info!(%address, "listening on {scheme}://{address}, see {scheme}://{address}/swagger/")
             }
             None => info!(%address, "listening on {address}"),
         }
     }
+    for address in service.metrics_addrs() {
+        match address.as_socket_addr() {
+            Some(address) => info!(%address, "metrics are on http://{address}/metrics"),
+            None => info!(%address, "metrics are on {address}"),
+        }
+    }
+    let tls = service.tls().cloned();
     let stop = CancellationToken::new();
     let mut serving = pin!(service.run_until(stop.clone().cancelled_owned()));
     loop {
         tokio::select! {
             () = &mut serving => return Ok(()),
+            _ = hangups.recv() => renew(tls.as_deref()),
             name = signals.next() => {
                 if stop.is_cancelled() {
                     warn!("{name} again: ending at once");
@@ -56,6 +71,17 @@ pub(super) async fn run(settings: Settings) -> Outcome {
                 info!("{name}: stopping; another one ends it at once");
                 stop.cancel();
             }
+        }
+    }
+}
+
+/// Reads the certificate anew: it is renewed every few weeks, and a restart would cost everybody their socket.
+fn renew(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => info!("SIGHUP: there is no certificate to read anew"),
+        Some(Ok(())) => info!("SIGHUP: certificate and key were read anew"),
+        Some(Err(error)) => {
+            warn!("SIGHUP: certificate and key stay as they were: {error}");
         }
     }
 }

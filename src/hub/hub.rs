@@ -321,7 +321,8 @@ impl Hub {
         &self,
         look: impl Future<Output = Result<(), E>>,
     ) -> Result<(), E> {
-        self.looked.get_or_try_init(|| look).await.map(|()| ())
+        self.looked.get_or_try_init(|| look).await?;
+        Ok(())
     }
 
     /// Answers a connection with who is here. Under the lock, so that no coming or going is told between.

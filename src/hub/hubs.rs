@@ -26,6 +26,7 @@ use crate::{
     chat::{Actor, ChatError, ChatEvent, ConnectionId, Domain, Entered, Publish, What},
     layer::ChannelLayer,
     lease::Lease,
+    metrics,
 };
 
 const SHARDS: usize = 64;
@@ -237,6 +238,7 @@ impl Hubs {
         if let Some(hubs) = self.me.upgrade()
             && hub.begin_repair()
         {
+            metrics::REPAIRS.one();
             let hub = hub.clone();
             self.tasks.spawn(async move { hubs.run_repair(&hub).await });
         }
@@ -281,6 +283,7 @@ impl Hubs {
                 return;
             }
             let lost = events.len();
+            metrics::EVENTS_READ_BACK.add(lost);
             debug!(chat = %chat, lost, "chat {chat}: {lost} events were lost on the way, read back");
             hub.deliver(&events);
         }
@@ -490,6 +493,7 @@ impl Hubs {
     fn share(&self, event: Arc<ChatEvent>) {
         let chat = event.chat;
         if self.work.try_send(LayerWork::Send(event)).is_err() {
+            metrics::LAYER_PUBLISHES.of("dropped").one();
             debug!(chat = %chat, "chat {chat}: the channel layer is behind, a hint is lost");
         }
     }

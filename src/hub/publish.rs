@@ -13,7 +13,7 @@ use super::{
     elsewhere::Note,
     hubs::Hubs,
 };
-use crate::{chat::ChatEvent, layer::LayerError};
+use crate::{chat::ChatEvent, layer::LayerError, metrics};
 
 /// A layer that is away is asked again after so long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -68,12 +68,13 @@ pub(super) async fn send(
                 let Some(message) = bridge::outgoing(&node, &event) else {
                     continue;
                 };
-                (
-                    event.chat,
-                    hubs.layer
-                        .group_send(&bridge::group(event.chat), message)
-                        .await,
-                )
+                let sent = hubs
+                    .layer
+                    .group_send(&bridge::group(event.chat), message)
+                    .await;
+                let outcome = if sent.is_ok() { "sent" } else { "failed" };
+                metrics::LAYER_PUBLISHES.of(outcome).one();
+                (event.chat, sent)
             }
         };
         if let Err(error) = done {
@@ -89,21 +90,26 @@ pub(super) async fn send(
 /// Hands what other nodes tell to the hubs.
 pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: CancellationToken) {
     let mut is_away = false;
+    metrics::UP.of("layer").set(1);
     let mut events = Vec::new();
     loop {
         let heard = tokio::select! {
             heard = hear(&hubs, &node, &mut events) => heard,
             () = shutdown.cancelled() => return,
         };
+        metrics::LAYER_RECEIVED.add(events.len());
         hubs.deliver(&mut events);
         events.clear();
         match heard {
             Ok(()) => {
                 if std::mem::take(&mut is_away) {
+                    metrics::LAYER_RECONNECTS.one();
+                    metrics::UP.of("layer").set(1);
                     info!("the channel layer is back");
                 }
             }
             Err(error) => {
+                metrics::UP.of("layer").set(0);
                 if !std::mem::replace(&mut is_away, true) {
                     warn!("the channel layer doesn't answer, the sweep carries on: {error}");
                 }

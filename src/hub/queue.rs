@@ -29,7 +29,7 @@ use super::{
     frame::{Lane, SharedFrame},
     round::{Line, Round},
 };
-use crate::chat::ConnectionId;
+use crate::{chat::ConnectionId, metrics};
 
 /// Why a connection ends, as its client is told. The table of all codes is `ws/close.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,10 +286,12 @@ impl Queue {
         let bytes = frame.len();
         if !self.fits(state, bytes) {
             if frame.is_ephemeral() {
+                metrics::QUEUE_DROPPED.one();
                 return true;
             }
             self.drop_ephemeral(state);
             if !self.fits(state, bytes) {
+                metrics::QUEUE_OVERFLOWS.of("own").one();
                 self.cut(state, Close::TOO_SLOW);
                 return false;
             }
@@ -518,14 +520,18 @@ impl Queue {
     }
 
     fn drop_ephemeral(&self, state: &mut State) {
-        self.drop_frames(state, SharedFrame::is_ephemeral);
+        let dropped = self.drop_frames(state, SharedFrame::is_ephemeral);
+        metrics::QUEUE_DROPPED.add(dropped);
     }
 
-    fn drop_frames(&self, state: &mut State, which: impl Fn(&SharedFrame) -> bool) {
+    /// How many were dropped.
+    fn drop_frames(&self, state: &mut State, which: impl Fn(&SharedFrame) -> bool) -> usize {
         let mut dropped = Written::default();
         let stays = |frame: &SharedFrame| !which(frame);
         state.frames.retain(stays, |frame| dropped.add(frame));
+        let count = dropped.frames;
         self.settle(state, dropped);
+        count
     }
 
     fn settle(&self, state: &mut State, written: Written) {

@@ -12,7 +12,10 @@ use super::{
     round::Round,
     unread::{Tally, Unread},
 };
-use crate::chat::{ConnectionId, What};
+use crate::{
+    chat::{ConnectionId, What},
+    metrics,
+};
 
 /// The seats of a chat. A map with its entries in one row: joining and leaving cost the same however many sit here,
 /// and who tells them all walks along the row.
@@ -134,15 +137,19 @@ impl Seats {
             return;
         }
         let mut frames = Vec::with_capacity(burst.len());
+        let mut delivered = 0;
         self.sittings.retain(|_, sitting| {
             let end = sitting.hear(burst, &mut frames);
             let seat = &sitting.seat;
+            delivered += frames.len();
             let stays = frames.is_empty() || seat.queue.push_in_round(&mut frames, round);
             if let Some((chat, close)) = end {
                 seat.give_up(chat, close);
             }
             stays && end.is_none()
         });
+        metrics::BURSTS.one();
+        metrics::DELIVERIES.add(delivered);
         self.look_around();
     }
 

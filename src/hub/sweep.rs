@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{follow, hubs::Hubs};
-use crate::chat::{ChatError, Domain};
+use crate::{
+    chat::{ChatError, Domain},
+    metrics,
+};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// What was changed shortly before the last sweep may have been committed after it.
@@ -56,6 +59,7 @@ fn look_around(hubs: &Arc<Hubs>) {
 
 /// What can't be asked about sessions doesn't hold chats up, nor the other way round.
 async fn sweep(hubs: &Hubs, domain: &Domain) {
+    metrics::SWEEPS.one();
     let since = domain.now() - OVERLAP;
     let (clock, sessions, seen, chats, followers) = tokio::join!(
         domain.read_clock(),
@@ -65,6 +69,7 @@ async fn sweep(hubs: &Hubs, domain: &Domain) {
         follow::sweep(hubs, domain, since)
     );
     if let Err(error) = clock.and(sessions).and(seen).and(chats).and(followers) {
+        metrics::SWEEPS_FAILED.one();
         warn!("the sweep could not ask the database: {error}");
     }
 }

@@ -1,6 +1,6 @@
 //! What REST was handed by the service, and what every request brings along with it.
 
-use std::{net::IpAddr, pin::Pin, sync::Arc};
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use poem::{FromRequest, Request, RequestBody, Result, http::header};
 
@@ -22,8 +22,36 @@ pub struct Edge {
     pub hosts: AllowedHosts,
     /// The largest body that is read.
     pub body_bytes_max: usize,
-    /// What `/readyz` asks.
+    /// What `/readyz` and `/metrics` ask.
+    pub watch: Arc<Watch>,
+    /// `/metrics` is served here: it has no address of its own.
+    pub shows_metrics: bool,
+}
+
+/// A check that takes longer has failed: whoever asks has a deadline of their own.
+const CHECK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How the service stands, for those who watch it.
+pub struct Watch {
+    /// What must be reachable.
     pub checks: Vec<Check>,
+    /// Sets the gauges that only the service itself can read.
+    pub measure: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Watch {
+    /// Asks all checks: each one's name and `ok`, or what is wrong.
+    pub(crate) async fn run(&self) -> Vec<(&'static str, String)> {
+        let asked = self.checks.iter().map(async |check| {
+            let state = match tokio::time::timeout(CHECK_DEADLINE, (check.run)()).await {
+                Ok(Ok(())) => "ok".to_owned(),
+                Ok(Err(wrong)) => wrong,
+                Err(_) => "no answer in time".to_owned(),
+            };
+            (check.name, state)
+        });
+        futures_util::future::join_all(asked).await
+    }
 }
 
 /// The answer of a check: nothing, or what is wrong in words that may be shown.

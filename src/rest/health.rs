@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it can serve.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
@@ -11,9 +11,6 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::rest::{answer::encode, edge::Visitor, problem::Problem, refused::Refused, schema::Tag};
-
-/// A check that takes longer has failed: whoever asks has a deadline of their own.
-const CHECK_DEADLINE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Health;
 
@@ -99,15 +96,8 @@ impl Health {
     /// Ask whether the service can serve: whether the database can be reached
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self, visitor: Visitor) -> Result<Readiness, Refused<0>> {
-        let mut checks = BTreeMap::new();
-        for check in &visitor.edge.checks {
-            let state = match tokio::time::timeout(CHECK_DEADLINE, (check.run)()).await {
-                Ok(Ok(())) => "ok".to_owned(),
-                Ok(Err(wrong)) => wrong,
-                Err(_) => "no answer in time".to_owned(),
-            };
-            checks.insert(check.name.to_owned(), state);
-        }
-        Ok(Readiness::of(checks)?)
+        let checks = visitor.edge.watch.run().await.into_iter();
+        let checks = checks.map(|(name, state)| (name.to_owned(), state));
+        Ok(Readiness::of(checks.collect())?)
     }
 }

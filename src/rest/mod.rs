@@ -25,6 +25,7 @@ mod health;
 mod json;
 mod members;
 mod messages;
+mod metrics;
 mod pagination;
 mod problem;
 mod query;
@@ -41,7 +42,8 @@ mod tokens;
 mod users;
 
 pub use documents::document;
-pub use edge::{Check, Checked, Edge};
+pub use edge::{Check, Checked, Edge, Watch};
+pub use metrics::metrics_endpoint;
 
 use self::{
     avatars::Avatars,
@@ -51,6 +53,7 @@ use self::{
     health::Health,
     members::Members,
     messages::Messages,
+    metrics::Metrics,
     reading::Reading,
     recovery::Recovery,
     resource::resources,
@@ -73,7 +76,7 @@ type Apis = (
     Events,
     Reading,
     SupportChats,
-    Health,
+    (Health, Metrics),
 );
 
 fn apis() -> Apis {
@@ -89,7 +92,7 @@ fn apis() -> Apis {
         Events,
         Reading,
         SupportChats,
-        Health,
+        (Health, Metrics),
     )
 }
 

@@ -1,7 +1,7 @@
 //! Why a request was refused, in DRF's and simplejwt's forms. One function puts each of the domain's
 //! errors into its form; `Refused` lists in the document which of them an operation answers.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use poem::{
     IntoResponse, Response,
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     chat::{AuthError, ChatError, SignInError, Thing},
+    journal::Cause,
     rest::fields::Complaints,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     body: String,
     retry_after: Option<u64>,
+    /// What the log is told besides.
+    cause: Option<Cow<'static, str>>,
 }
 
 /// `{"detail": ...}`, with simplejwt's further keys.
@@ -50,6 +53,7 @@ impl Problem {
             status,
             body,
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -159,6 +163,10 @@ impl Problem {
 
     /// Why the bearer of an access token isn't let in (simplejwt's `JWTAuthentication`).
     pub(crate) fn bearer(error: &AuthError) -> Self {
+        Self::of_bearer(error).because(error.to_string())
+    }
+
+    fn of_bearer(error: &AuthError) -> Self {
         match error {
             AuthError::Missing => Self::not_signed_in(),
             AuthError::Invalid
@@ -187,6 +195,10 @@ impl Problem {
 
     /// Why a token that was sent in a body isn't taken (simplejwt's serializers).
     pub(crate) fn token(error: &AuthError) -> Self {
+        Self::of_token(error).because(error.to_string())
+    }
+
+    fn of_token(error: &AuthError) -> Self {
         match error {
             AuthError::Missing
             | AuthError::Invalid
@@ -216,6 +228,13 @@ impl Problem {
         Self::fields(complaints)
     }
 
+    fn because(self, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
+    }
+
     fn retry(self, seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds),
@@ -239,7 +258,7 @@ impl From<ChatError> for Problem {
                 Self::detail(StatusCode::NOT_FOUND, &detail)
             }
             // The reason is the log's: clients compare DRF's sentence.
-            ChatError::Forbidden(_) => Self::forbidden(),
+            ChatError::Forbidden(reason) => Self::forbidden().because(reason),
             ChatError::EmptyText => Self::field("text", "This field may not be blank."),
             ChatError::TextTooLong { max, .. } => Self::field(
                 "text",
@@ -291,13 +310,22 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
         response
     }
 }
 
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
-        poem::Error::from_response(problem.into_response())
+        let mut response = problem.into_response();
+        let cause: Option<Cause> = response.extensions_mut().remove();
+        let mut error = poem::Error::from_response(response);
+        if let Some(cause) = cause {
+            error.set_data(cause);
+        }
+        error
     }
 }
 

@@ -12,6 +12,7 @@ use poem_openapi::{OpenApi, error::ParsePathError};
 use serde::Serialize;
 
 use crate::{
+    journal::Caller,
     rest::{
         answer::encode,
         edge::{Arrival, Edge},
@@ -158,11 +159,16 @@ impl Resource {
                 other => Err(Problem::method_not_allowed(other.as_str()).into()),
             };
         };
+        let caller = actor.as_ref().map(|actor| Caller(actor.id()));
         request.extensions_mut().insert(Arrival {
             edge: self.edge.clone(),
             actor,
         });
-        let response = operation.endpoint.call(request).await?;
+        let answered = operation.endpoint.call(request).await;
+        let mut response = answered.unwrap_or_else(refusal);
+        if let Some(caller) = caller {
+            response.extensions_mut().insert(caller);
+        }
         if is_head {
             without_body(response).await
         } else {

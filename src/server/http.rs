@@ -18,20 +18,26 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use poem::{
     Addr, Endpoint, Response,
     http::{self, StatusCode, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::{
     ServerLimits,
-    stream::{Stream, Watched},
+    stream::{Place, Socket, Stream, Watched},
+    tls::Tls,
     upgrade::UpgradeSlot,
 };
+use crate::metrics;
 
 /// Request line and headers together; hyper answers 431 beyond.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -48,19 +54,50 @@ pub(super) struct Shared<E> {
     pub(super) abandoned: CancellationToken,
 }
 
+/// Serves a connection once it is TLS; the handshake has the time that a request's headers have.
+pub(super) async fn serve_secured<E>(
+    shared: Arc<Shared<E>>,
+    tls: Arc<Tls>,
+    tcp: TcpStream,
+    place: Place,
+    local: Addr,
+    remote: Addr,
+) where
+    E: Endpoint + 'static,
+{
+    let handshake = tokio::time::timeout(shared.limits.head_deadline, tls.accept(tcp));
+    let problem = tokio::select! {
+        () = shared.draining.cancelled() => return,
+        secured = handshake => match secured {
+            Ok(Ok(tls)) => {
+                let stream = Stream::new(Socket::Tls(Box::new(Mutex::new(tls))), place);
+                return serve(shared, stream, local, remote).await;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        },
+    };
+    metrics::HTTP_REFUSED.of("tls").one();
+    debug!(remote = %remote, "{remote}: no TLS handshake: {problem}");
+}
+
 /// Serves a connection until it ends or somebody takes it over.
 pub(super) async fn serve<E>(shared: Arc<Shared<E>>, stream: Stream, local: Addr, remote: Addr)
 where
     E: Endpoint + 'static,
 {
     let slot = UpgradeSlot::default();
+    let scheme = match stream.is_secured() {
+        true => Scheme::HTTPS,
+        false => Scheme::HTTP,
+    };
     let served = AtomicUsize::new(0);
     let moved = Arc::new(AtomicBool::new(true));
     let service = service_fn(|mut request: http::Request<Incoming>| {
         served.fetch_add(1, Relaxed);
         request.extensions_mut().insert(slot.clone());
         let addresses = (LocalAddr(local.clone()), RemoteAddr(remote.clone()));
-        answer(&shared.endpoint, &slot, request, addresses)
+        answer(&shared.endpoint, &slot, request, addresses, scheme.clone())
     });
     let io = TokioIo::new(Watched {
         stream,
@@ -80,7 +117,10 @@ where
         loop {
             tokio::select! {
                 ended = &mut connection => break Some(ended),
-                () = &mut stalled => break None,
+                () = &mut stalled => {
+                    metrics::HTTP_REFUSED.of("stalled").one();
+                    break None;
+                }
                 () = shared.abandoned.cancelled() => break None,
                 () = &mut draining, if !is_draining => {
                     is_draining = true;
@@ -101,6 +141,7 @@ where
         Some(Err(error)) if error.is_timeout() => {
             let parts = connection.into_parts();
             if served.load(Relaxed) == 0 || !parts.read_buf.is_empty() {
+                metrics::HTTP_REFUSED.of("slow_headers").one();
                 debug!(remote = %remote, "{remote}: request headers took too long");
                 let detail = "The request's headers took too long.";
                 refuse(parts.io.into_inner().stream, "408 Request Timeout", detail).await;
@@ -125,13 +166,14 @@ fn answer<E: Endpoint + 'static>(
     slot: &UpgradeSlot,
     request: http::Request<Incoming>,
     (local, remote): (LocalAddr, RemoteAddr),
+    scheme: Scheme,
 ) -> impl Future<
     Output = Result<
         http::Response<impl hyper::body::Body<Data = Bytes, Error = std::io::Error> + 'static>,
         Infallible,
     >,
 > {
-    let request = poem::Request::from((request, local, remote, Scheme::HTTP));
+    let request = poem::Request::from((request, local, remote, scheme));
     let path = request.uri().path().to_owned();
     async move {
         let outcome = AssertUnwindSafe(endpoint.get_response(request))

@@ -10,6 +10,7 @@
 mod http;
 mod listen;
 mod stream;
+mod tls;
 mod upgrade;
 
 use std::{
@@ -25,8 +26,17 @@ use poem::{Addr, Endpoint, IntoEndpoint};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use self::{http::Shared, listen::Listener, stream::Places};
-pub use self::{stream::Stream, upgrade::UpgradeSlot};
+use self::{
+    http::Shared,
+    listen::Listener,
+    stream::{Places, Socket},
+};
+pub use self::{
+    stream::Stream,
+    tls::{Tls, TlsError},
+    upgrade::UpgradeSlot,
+};
+use crate::metrics;
 
 /// How long a refused client may take to read its answer.
 const REFUSAL_MAX: Duration = Duration::from_secs(2);
@@ -66,6 +76,7 @@ impl Default for ServerLimits {
 pub struct Server {
     listeners: Vec<Listener>,
     limits: ServerLimits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -83,7 +94,16 @@ impl Server {
             })?;
             listeners.extend(bound);
         }
-        Ok(Self { listeners, limits })
+        Ok(Self {
+            listeners,
+            limits,
+            tls: None,
+        })
+    }
+
+    /// Speaks TLS on addresses that have a port; Unix sockets stay as they are.
+    pub fn secured_by(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens; ports are the real ones.
@@ -117,6 +137,7 @@ impl Server {
                 refusals: refusals.clone(),
                 tasks: tasks.clone(),
                 shared: shared.clone(),
+                tls: self.tls.clone(),
                 is_full: AtomicBool::new(false),
             };
             tasks.spawn(acceptor.run());
@@ -145,6 +166,7 @@ struct Acceptor<E> {
     refusals: Arc<Places>,
     tasks: TaskTracker,
     shared: Arc<Shared<E>>,
+    tls: Option<Arc<Tls>>,
     /// The last client was refused: the log has it already.
     is_full: AtomicBool,
 }
@@ -176,24 +198,35 @@ impl<E: Endpoint + 'static> Acceptor<E> {
         }
     }
 
-    fn admit(&self, socket: stream::Socket, local: &Addr, remote: Addr) {
+    fn admit(&self, socket: Socket, local: &Addr, remote: Addr) {
         match self.places.take() {
             Some(place) => {
                 self.is_full.store(false, Relaxed);
-                let stream = Stream::new(socket, place);
-                let serving = http::serve(self.shared.clone(), stream, local.clone(), remote);
-                self.tasks.spawn(serving);
+                let (shared, local) = (self.shared.clone(), local.clone());
+                match (socket, self.tls.clone()) {
+                    (Socket::Tcp(tcp), Some(tls)) => {
+                        let serving = http::serve_secured(shared, tls, tcp, place, local, remote);
+                        self.tasks.spawn(serving);
+                    }
+                    (socket, _) => {
+                        let stream = Stream::new(socket, place);
+                        self.tasks.spawn(http::serve(shared, stream, local, remote));
+                    }
+                }
             }
             None => self.refuse(socket, &remote),
         }
     }
 
-    fn refuse(&self, socket: stream::Socket, remote: &Addr) {
+    fn refuse(&self, socket: Socket, remote: &Addr) {
         let max = self.shared.limits.connections_max;
+        metrics::HTTP_REFUSED.of("full").one();
         if !self.is_full.swap(true, Relaxed) {
             warn!(remote = %remote, max, "{max} connections are open (MAX_CONNECTIONS), {remote} and others are refused");
         }
-        if let Some(place) = self.refusals.take() {
+        // Before a handshake nothing can be said.
+        let is_mute = self.tls.is_some() && matches!(socket, Socket::Tcp(_));
+        if let Some(place) = self.refusals.take().filter(|_| !is_mute) {
             let stream = Stream::new(socket, place);
             let detail = "Too many connections.";
             self.tasks

@@ -8,13 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
 /// A client's socket. It holds its place among `MAX_CONNECTIONS` until it is dropped, so also after
 /// an upgrade, in whoever's hands it is then.
@@ -24,11 +26,13 @@ pub struct Stream {
     _place: Place,
 }
 
-/// What the socket is. TLS will be one more.
+/// What the socket is.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Locked by its one task alone: a lock since both directions share the session's state.
+    Tls(Box<Mutex<TlsStream<TcpStream>>>),
 }
 
 impl Stream {
@@ -42,10 +46,22 @@ impl Stream {
     /// Makes the coming drop a reset: what wasn't sent is forgotten, the peer is told at once. For
     /// peers that take no bytes; the system would else hold them for minutes.
     pub fn reset_on_drop(&self) {
-        if let Socket::Tcp(tcp) = &self.socket {
-            // Fails only where the peer has reset the connection already.
-            let _ = tcp.set_zero_linger();
-        }
+        // Fails only where the peer has reset the connection already.
+        let _ = match &self.socket {
+            Socket::Tcp(tcp) => tcp.set_zero_linger(),
+            Socket::Tls(tls) => tls.lock().get_ref().0.set_zero_linger(),
+            Socket::Unix(_) => Ok(()),
+        };
+    }
+
+    /// Whether nobody on the way can read it.
+    pub(super) fn is_secured(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
+    /// Whether `try_write` ever writes: under TLS its own task alone does.
+    pub fn has_direct_line(&self) -> bool {
+        !self.is_secured()
     }
 
     /// Writes what the peer takes at once; `WouldBlock` where that is nothing.
@@ -53,6 +69,7 @@ impl Stream {
         match &self.socket {
             Socket::Tcp(tcp) => tcp.try_write(bytes),
             Socket::Unix(unix) => unix.try_write(bytes),
+            Socket::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -62,11 +79,25 @@ impl Stream {
             ready!(match &self.socket {
                 Socket::Tcp(tcp) => tcp.poll_write_ready(cx),
                 Socket::Unix(unix) => unix.poll_write_ready(cx),
+                Socket::Tls(tls) => {
+                    let mut tls = tls.lock();
+                    // What it has taken goes first: so never more than one piece waits in it.
+                    ready!(Pin::new(&mut *tls).poll_flush(cx))?;
+                    return Pin::new(&mut *tls).poll_write(cx, bytes);
+                }
             })?;
             match self.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
+        }
+    }
+
+    /// Comes back when the peer has taken all that was written: under TLS some of it may wait to be sent.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.socket {
+            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
+            Socket::Tls(tls) => Pin::new(&mut *tls.lock()).poll_flush(cx),
         }
     }
 
@@ -76,6 +107,7 @@ impl Stream {
             ready!(match &self.socket {
                 Socket::Tcp(tcp) => tcp.poll_read_ready(cx),
                 Socket::Unix(unix) => unix.poll_read_ready(cx),
+                Socket::Tls(tls) => return Pin::new(&mut *tls.lock()).poll_read(cx, buf),
             })?;
             let room = buf.remaining();
             let mut bytes = 0;
@@ -89,6 +121,8 @@ impl Stream {
                     .ok_or(io::ErrorKind::WouldBlock.into())
             };
             let outcome = match &self.socket {
+                // It has come back above.
+                Socket::Tls(_) => return Poll::Pending,
                 Socket::Tcp(tcp) => tcp.try_io(Interest::READABLE, || read(tcp.as_fd())),
                 Socket::Unix(unix) => unix.try_io(Interest::READABLE, || read(unix.as_fd())),
             };
@@ -110,6 +144,14 @@ impl Stream {
         let socket = match &self.socket {
             Socket::Tcp(tcp) => tcp.as_fd(),
             Socket::Unix(unix) => unix.as_fd(),
+            Socket::Tls(tls) => {
+                // A word of its own goes before the end. Where there is no room for it nobody waits.
+                let cx = &mut Context::from_waker(Waker::noop());
+                return match Pin::new(&mut *tls.lock()).poll_shutdown(cx) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => Ok(()),
+                };
+            }
         };
         Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?)
     }
@@ -124,6 +166,7 @@ impl AsyncRead for Stream {
         match &mut self.socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Socket::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls.get_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -137,6 +180,7 @@ impl AsyncWrite for Stream {
         match &mut self.socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Socket::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+            Socket::Tls(tls) => Pin::new(tls.get_mut()).poll_write(cx, bytes),
         }
     }
 
@@ -148,6 +192,7 @@ impl AsyncWrite for Stream {
         match &mut self.socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
+            Socket::Tls(tls) => Pin::new(tls.get_mut()).poll_write_vectored(cx, slices),
         }
     }
 
@@ -155,14 +200,15 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_flush(&self, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Socket::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Socket::Tls(tls) => Pin::new(tls.get_mut()).poll_shutdown(cx),
         }
     }
 }

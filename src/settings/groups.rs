@@ -33,6 +33,17 @@ pub struct Listening {
     /// as 10.0.0.0/8, comma-separated
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = units::network)]
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate, as PEM, with those that lead to its issuer behind it: addresses with a port
+    /// then speak TLS. It is read anew at SIGHUP
+    #[arg(long, value_name = "PATH")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, as PEM
+    #[arg(long, value_name = "PATH")]
+    pub tls_key: Option<PathBuf>,
+    /// An address of its own for GET /metrics, open to whoever can reach it: address:port or
+    /// unix:/path. Without one the metrics are served with the rest, to staff
+    #[arg(long, value_name = "ADDRESS", value_parser = Bind::parse)]
+    pub metrics_bind: Option<Bind>,
     /// Time over which sockets are closed at a stop; a second serve on the same data directory
     /// waits for this and 5s more
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]

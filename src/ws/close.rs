@@ -2,7 +2,10 @@
 //!
 //! Not here: who decides that it ends. A new code is one constant and one row.
 
-use crate::hub::{self, Close};
+use crate::{
+    hub::{self, Close},
+    metrics,
+};
 
 /// The service stops for good, or nothing was heard from the client for too long.
 pub const GOING_AWAY: Close = Close::new(1001, "Going away");
@@ -46,7 +49,23 @@ pub const TOO_MANY_CONNECTIONS: Close = Close::new(4030, "Too many connections")
 /// Not sent: the connection ended without a close frame (RFC 6455, 7.1.5).
 pub const LOST: Close = Close::new(1006, "Connection lost");
 /// Not sent: the client's close frame had no code (RFC 6455, 7.1.5).
-pub const NO_CODE: Close = Close::new(1005, "Closed by the client");
+pub const NO_CODE: Close = Close::new(1005, BY_CLIENT);
+
+const BY_CLIENT: &str = "Closed by the client";
+
+/// The client's own words: any code, whatever it may mean there.
+pub(super) fn by_client(code: u16) -> Close {
+    Close::new(code, BY_CLIENT)
+}
+
+/// Counts how a connection ended.
+pub(super) fn count(close: Close) {
+    if close.reason == BY_CLIENT {
+        metrics::CONNECTIONS_LEFT.one();
+    } else {
+        metrics::CONNECTIONS_CLOSED.of(close.code).one();
+    }
+}
 
 /// What a client does after it was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +197,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), TABLE.len());
         for row in TABLE {
+            assert!(metrics::CONNECTIONS_CLOSED.knows(row.close.code));
             assert!(row.close.reason.len() <= 123, "{:?}", row.close);
             // RFC 6455, 7.4.2: 1004 to 1006 and 1015 never go over the wire, nor does anything
             // below 1000; 4000 to 4999 are ours.

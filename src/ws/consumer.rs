@@ -15,7 +15,7 @@ use std::{
 };
 
 use entity::{ChatId, SessionId, UserId};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     Sockets, close,
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     chat::{Actor, AuthError, ConnectionId},
     hub::{Close, Queue, SharedFrame},
+    metrics,
 };
 
 /// Errors in this time, and no more, are forgiven.
@@ -222,7 +223,11 @@ impl<W: World> Connection<W> {
     /// dialect's to say: sends have a limit of their own.
     pub fn takes_frame(&mut self) -> bool {
         let now = self.millis();
-        self.frames.take(now)
+        let is_within = self.frames.take(now);
+        if !is_within {
+            metrics::THROTTLED.of("frame").one();
+        }
+        is_within
     }
 
     /// Whether one more page of history is within the connection's pace, or when it will be.
@@ -241,12 +246,18 @@ impl<W: World> Connection<W> {
 
     /// Signs in by a token that came some other way, in the place of whoever was signed in here.
     pub async fn sign_in_by(&mut self, credential: &Credential) -> Result<Actor, SignInRefused> {
-        let mut actor = self.world().authenticate(credential).await?;
+        let mut actor = match self.world().authenticate(credential).await {
+            Ok(actor) => actor,
+            Err(error) => return Err(self.refuses(error)),
+        };
         actor.connection = Some(self.id());
         self.registry()
             .sign_in(&self.entry, actor.clone())
             .map_err(SignInRefused::Closed)?;
-        let actor = self.world().renew(&actor).await?;
+        let actor = match self.world().renew(&actor).await {
+            Ok(actor) => actor,
+            Err(error) => return Err(self.refuses(error)),
+        };
         let (id, user) = (self.id().0, actor.id().0);
         debug!(
             connection = id,
@@ -254,6 +265,13 @@ impl<W: World> Connection<W> {
         );
         self.ends_in(self.life_of(&actor));
         Ok(actor)
+    }
+
+    /// What is wrong with a sign-in is the log's: the client is told no more than that.
+    fn refuses(&self, error: AuthError) -> SignInRefused {
+        let id = self.id().0;
+        info!(connection = id, "connection {id}: sign-in refused, {error}");
+        error.into()
     }
 
     /// Takes the user's place in a chat, where only one connection counts.

@@ -104,6 +104,7 @@ impl<C: Consumer> SocketEndpoint<C> {
             let detail = "This server doesn't hand connections over.";
             return Err(signin::refusal(
                 request,
+                &self.sockets.origins,
                 StatusCode::NOT_IMPLEMENTED,
                 detail,
             ));
@@ -114,7 +115,12 @@ impl<C: Consumer> SocketEndpoint<C> {
             .register(C::SIGNED_OUT, self.sockets.limits.frame_bytes_max)
         else {
             let detail = "The service restarts.";
-            let mut refusal = signin::refusal(request, StatusCode::SERVICE_UNAVAILABLE, detail);
+            let mut refusal = signin::refusal(
+                request,
+                &self.sockets.origins,
+                StatusCode::SERVICE_UNAVAILABLE,
+                detail,
+            );
             let retry_after = header::HeaderValue::from_static("5");
             refusal
                 .headers_mut()

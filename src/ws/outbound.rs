@@ -49,7 +49,13 @@ impl Outbound {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        Ok(true)
+        match stream.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed.map(|()| true),
+            Poll::Pending => {
+                pulse.blocked(now);
+                Ok(false)
+            }
+        }
     }
 
     /// Gives up what isn't begun, but for control frames.

@@ -26,6 +26,7 @@ use super::{close, online::Online, pulse::Pulse};
 use crate::{
     chat::{Actor, ConnectionId, Revoked},
     hub::{Close, Queue, QueueTotal},
+    metrics,
 };
 
 /// How often the sweep runs; the unit of all its times.
@@ -266,6 +267,7 @@ impl Registry {
                 connection = id,
                 bytes, "connection {id}: its queue of {bytes} bytes is among the fullest, closed"
             );
+            metrics::QUEUE_OVERFLOWS.of("all").one();
             queue.close(Close::TOO_SLOW);
             excess = excess.saturating_sub(bytes);
         }

@@ -16,6 +16,7 @@ use super::close;
 use crate::{
     chat::{AuthError, OpaqueKind},
     hub::Close,
+    metrics,
     origin::{AllowedOrigins, Approach, TrustedProxies, is_same_host},
     urlencoded,
 };
@@ -137,7 +138,7 @@ pub(super) fn shake(
     request: &Request,
     origins: &Origins,
 ) -> Result<(Handshake, Response), Refusal> {
-    let key = websocket_key(request)?;
+    let key = websocket_key(request, origins)?;
     let approach = origins.proxies.approach(request);
     check_origin(request, &approach, origins)?;
     let headers = request.headers();
@@ -174,25 +175,26 @@ pub(super) fn asks_for_socket(request: &Request) -> bool {
     lists(request.headers(), header::UPGRADE, "websocket")
 }
 
-fn websocket_key(request: &Request) -> Result<String, Refusal> {
+fn websocket_key(request: &Request, origins: &Origins) -> Result<String, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         let detail = "A WebSocket handshake is a GET request of HTTP/1.1.";
-        return Err(refusal(request, StatusCode::BAD_REQUEST, detail));
+        return Err(refusal(request, origins, StatusCode::BAD_REQUEST, detail));
     }
     if !asks_for_socket(request) || !lists(headers, header::CONNECTION, "upgrade") {
         let detail = "This address speaks WebSocket.";
-        return Err(upgrade_required(request, detail));
+        return Err(upgrade_required(request, origins, detail));
     }
     if text(headers, header::SEC_WEBSOCKET_VERSION).trim() != "13" {
         let detail = "Only version 13 of WebSocket is spoken.";
-        return Err(upgrade_required(request, detail));
+        return Err(upgrade_required(request, origins, detail));
     }
     let key = text(headers, header::SEC_WEBSOCKET_KEY).trim();
     match BASE64_STANDARD.decode(key) {
         Ok(bytes) if bytes.len() == 16 => Ok(key.to_owned()),
         _ => Err(refusal(
             request,
+            origins,
             StatusCode::BAD_REQUEST,
             "Sec-WebSocket-Key is not 16 bytes in base64.",
         )),
@@ -215,7 +217,7 @@ fn check_origin(request: &Request, approach: &Approach, origins: &Origins) -> Re
          TERTULIA_ALLOWED_ORIGINS; behind a proxy that changes Host, send X-Forwarded-Host and \
          name the proxy in TERTULIA_TRUSTED_PROXIES."
     );
-    Err(refusal(request, StatusCode::FORBIDDEN, &detail))
+    Err(refusal(request, origins, StatusCode::FORBIDDEN, &detail))
 }
 
 /// The first that is there, in this order.
@@ -282,8 +284,8 @@ fn accept_key(key: &str) -> String {
     BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-fn upgrade_required(request: &Request, detail: &str) -> Refusal {
-    let mut response = refusal(request, StatusCode::UPGRADE_REQUIRED, detail);
+fn upgrade_required(request: &Request, origins: &Origins, detail: &str) -> Refusal {
+    let mut response = refusal(request, origins, StatusCode::UPGRADE_REQUIRED, detail);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::UPGRADE, "websocket"),
@@ -296,12 +298,24 @@ fn upgrade_required(request: &Request, detail: &str) -> Refusal {
 }
 
 /// Says why, to the client and in the log.
-pub(super) fn refusal(request: &Request, status: StatusCode, detail: &str) -> Refusal {
+pub(super) fn refusal(
+    request: &Request,
+    origins: &Origins,
+    status: StatusCode,
+    detail: &str,
+) -> Refusal {
     let path = request.original_uri().path();
     let code = status.as_u16();
+    let client = origins
+        .proxies
+        .approach(request)
+        .client
+        .map(tracing::field::display);
+    metrics::HANDSHAKES_REFUSED.of(code).one();
     info!(
         path,
         status = code,
+        client,
         "{path}: handshake refused, {code}: {detail}"
     );
     let response = Response::builder()

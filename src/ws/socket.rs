@@ -88,7 +88,9 @@ impl<C: Consumer> Socket<C> {
         let mut inbound = Inbound::default();
         inbound.feed(ahead);
         let stream = Arc::new(stream);
-        registration.entry().queue.set_line(stream.clone());
+        if stream.has_direct_line() {
+            registration.entry().queue.set_line(stream.clone());
+        }
         Self {
             stream: Some(stream),
             is_at_end: false,
@@ -257,8 +259,7 @@ impl<C: Consumer> Socket<C> {
 
     fn peer_closes(&mut self, frame: Option<CloseFrame>) {
         let code = frame.map(|frame| u16::from(frame.code));
-        let reason = "Closed by the client";
-        let close = code.map_or(close::NO_CODE, |code| Close::new(code, reason));
+        let close = code.map_or(close::NO_CODE, close::by_client);
         self.is_over(close, SharedFrame::close(code, ""));
     }
 
@@ -378,6 +379,7 @@ impl<C: Consumer> Socket<C> {
     fn log_closed(&self) {
         let entry = self.registration.entry();
         let (id, close) = (entry.id.0, self.ending.unwrap_or(close::LOST));
+        close::count(close);
         let (code, reason) = (close.code, close.reason);
         let seconds = entry.started.elapsed().as_secs_f32();
         let frames_in = self.frames_in;

@@ -20,7 +20,11 @@ use super::{
     registry::Entry,
     signin::Handshake,
 };
-use crate::{chat::ConnectionId, hub::Close};
+use crate::{
+    chat::ConnectionId,
+    hub::Close,
+    metrics::{self, Held},
+};
 
 pub(super) enum Work<C: Consumer> {
     /// The next frame may come.
@@ -34,6 +38,16 @@ pub(super) enum Work<C: Consumer> {
 pub(super) struct Served<C: Consumer> {
     consumer: C,
     cx: Connection<C::World>,
+    /// It counts as open.
+    open: Held,
+}
+
+impl<C: Consumer> Served<C> {
+    fn begin(consumer: C, cx: Connection<C::World>) -> Self {
+        metrics::CONNECTIONS_OPENED.of(C::NAME).one();
+        let open = metrics::CONNECTIONS.of(C::NAME).hold();
+        Self { consumer, cx, open }
+    }
 }
 
 /// How a piece of work ended.
@@ -56,11 +70,12 @@ impl<C: Consumer> Work<C> {
                 Ok(consumer) => {
                     log_connected::<C>(&cx, &handshake);
                     Outcome {
-                        served: Some(Box::new(Served { consumer, cx })),
+                        served: Some(Box::new(Served::begin(consumer, cx))),
                         result: Ok(()),
                     }
                 }
                 Err(close) => {
+                    metrics::CONNECTIONS_REFUSED.of(close.code).one();
                     log_refused::<C>(&cx, &handshake, close);
                     Outcome {
                         served: None,
@@ -118,7 +133,7 @@ impl<C: Consumer> Work<C> {
     pub(super) fn receive(&mut self, frame: Utf8Bytes) {
         self.begin(|mut served| {
             Box::pin(async move {
-                let Served { consumer, cx } = &mut *served;
+                let Served { consumer, cx, .. } = &mut *served;
                 let received = guard::<C, _>(cx.id(), consumer.receive(cx, &frame)).await;
                 Outcome {
                     result: received.and_then(|received| received),
@@ -142,8 +157,13 @@ impl<C: Consumer> Work<C> {
     pub(super) fn disconnect(&mut self, close: Close) {
         self.begin(|served| {
             Box::pin(async move {
-                let Served { consumer, mut cx } = *served;
+                let Served {
+                    consumer,
+                    mut cx,
+                    open,
+                } = *served;
                 let left = guard::<C, _>(cx.id(), consumer.disconnect(&mut cx, &close)).await;
+                drop(open);
                 Outcome {
                     served: None,
                     result: left,

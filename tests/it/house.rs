@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What carries requests and connections to the edges, and knows nothing of either.
     ("server", &[]),
     ("origin", &[]),
+    ("journal", &["origin"]),
     ("data_dir", &[]),
     ("logging", &[]),
     ("settings", &[]),
@@ -31,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Lie below every room: leaves without a word of ours.
 const GROUND: &[&str] = &["metrics", "urlencoded"];
 /// What an edge stands on besides the rooms below it.
-const UNDER_EDGES: &[&str] = &["server", "origin"];
+const UNDER_EDGES: &[&str] = &["server", "origin", "journal"];
 const EDGES: &[&str] = &["rest", "ws", "web"];
 /// The rooms that may read `entity`: the domain and the store, and for its typed ids everybody.
 const TYPED_IDS: &[&str] = &["ChatId", "MessageId", "Seq", "SessionId", "UserId", "Time"];

@@ -67,3 +67,58 @@ async fn connections_refusals_and_messages_are_logged_but_no_text_token_or_passw
         assert!(told.is_none(), "{told:?}");
     }
 }
+
+#[tokio::test]
+async fn a_request_has_one_line_that_says_who_asked_what_and_why_not() {
+    let filter = "info,tertulia::journal=debug";
+    let binary = Binary::serves(&["--log", filter, "--log-format", "json"]).await;
+    let [anna, boris] = binary.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let page = format!("/api/chats/{trip}/messages/");
+    let read = anna.get(&format!("{page}?before=&q=walnut")).await;
+    read.expect(200);
+    anna.says(&trip, "walnut").await;
+    boris.tries_to_remove(&trip, &anna).await.expect(403);
+    let nobody = anna.with_token("no.such.walnut");
+    nobody.get("/api/users/me/").await.expect(401);
+    let misplaced = format!("/api/{}/", anna.access);
+    anna.get(&misplaced).await.expect(404);
+
+    let log = binary.said();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|line: &Value| line["target"] == "tertulia::journal")
+        .collect();
+    let told = |method: &str, path: &str| {
+        let mut found = lines
+            .iter()
+            .filter(|line| line["method"] == method && line["path"] == path);
+        let line = found
+            .next()
+            .unwrap_or_else(|| panic!("{method} {path}: {log}"));
+        assert!(found.next().is_none(), "{method} {path} twice");
+        line
+    };
+    let said = told("POST", &page);
+    assert_eq!(said["level"], "INFO");
+    assert_eq!(said["status"], 201);
+    assert_eq!(said["user"], anna.id);
+    assert!(
+        said["ms"].is_number() && said["client"].is_string(),
+        "{said}"
+    );
+    assert_eq!(told("GET", &page)["level"], "DEBUG");
+    let removal = told("DELETE", &format!("/api/chats/{trip}/members/{}/", anna.id));
+    assert_eq!(removal["level"], "INFO");
+    assert_eq!(removal["user"], boris.id);
+    assert!(removal["cause"].is_string(), "{removal}");
+    let refused = told("GET", "/api/users/me/");
+    assert_eq!(refused["cause"], "Token is invalid");
+    assert!(refused["user"].is_null());
+    assert_eq!(told("GET", "/api/.../")["status"], 404);
+    assert!(
+        !log.contains("walnut") && !log.contains(&anna.access),
+        "{log}"
+    );
+}

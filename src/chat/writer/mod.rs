@@ -35,8 +35,9 @@ pub(crate) use sends::{NewMessage, OverLimit, SendJob};
 pub(crate) use turn::{By, Change, Turn};
 
 use crate::{
-    chat::{ChatError, ChatEvent, Publish, Sent, people::People},
+    chat::{ChatError, ChatEvent, Publish, Sent, What, people::People},
     lease::{Slot, take_all},
+    metrics,
     store::{Commit, Store, StoreError, Stored, database_time},
 };
 use at_once::{AtOnce, Known};
@@ -183,6 +184,34 @@ enum Attempt {
     },
 }
 
+impl Attempt {
+    /// Counts what became of it.
+    fn measure(&self, began: Instant, jobs: usize) {
+        let cause = match self {
+            Attempt::Committed(_) => {
+                metrics::COMMIT_SECONDS.took(began.elapsed());
+                metrics::COMMIT_JOBS.observe(jobs as f64);
+                return;
+            }
+            Attempt::RolledBack(StoreError::Contended(_)) => "contended",
+            Attempt::RolledBack(StoreError::Duplicate(_) | StoreError::Unmet) => "repeated",
+            Attempt::RolledBack(error) if error.is_away() => "away",
+            Attempt::RolledBack(_) => "refused",
+            Attempt::Unknown { .. } => "unknown",
+        };
+        metrics::COMMITS_FAILED.of(cause).one();
+    }
+}
+
+/// Counts what was committed.
+fn count(events: &[Arc<ChatEvent>]) {
+    let numbered = events.iter().filter(|event| event.seq.is_some()).count();
+    let is_message = |event: &&Arc<ChatEvent>| matches!(event.what, What::Sent(_));
+    let messages = events.iter().filter(is_message).count();
+    metrics::MESSAGES.add(messages);
+    metrics::CHANGES.add(numbered - messages);
+}
+
 /// The writer's far end.
 struct Desk {
     store: Store,
@@ -285,7 +314,10 @@ impl Desk {
         let mut wait = RETRY_FIRST;
         let mut checks_first = self.checks_first();
         loop {
-            match self.attempt(&mut jobs, marks, checks_first).await {
+            let began = Instant::now();
+            let attempt = self.attempt(&mut jobs, marks, checks_first).await;
+            attempt.measure(began, jobs.len());
+            match attempt {
                 Attempt::Committed(events) => {
                     self.conclude(jobs, events);
                     return None;
@@ -404,7 +436,9 @@ impl Desk {
                     jobs = jobs.len(),
                     "writer: the outcome of a commit is unknown: {error}"
                 );
-                let ids = self.ask_until_answered(|| self.store.find_ids_of(rows)).await;
+                let ids = self
+                    .ask_until_answered(|| self.store.find_ids_of(rows))
+                    .await;
                 if ids.is_none() {
                     self.known.forget(at_once.chats());
                     return Attempt::RolledBack(error);
@@ -469,6 +503,7 @@ impl Desk {
 
     /// After the commit: publish, then answer.
     fn conclude(&self, jobs: Vec<Waiting>, events: Vec<Arc<ChatEvent>>) {
+        count(&events);
         if !events.is_empty() {
             self.publish.publish(events);
         }
@@ -483,10 +518,7 @@ impl Desk {
         self.ask_until_answered(|| self.stands(taken)).await
     }
 
-    async fn ask_until_answered<T, F: Future<Output = Stored<T>>>(
-        &self,
-        ask: impl Fn() -> F,
-    ) -> T {
+    async fn ask_until_answered<T, F: Future<Output = Stored<T>>>(&self, ask: impl Fn() -> F) -> T {
         let mut wait = RETRY_FIRST;
         loop {
             match ask().await {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Job;
-use crate::chat::ChatError;
+use crate::{chat::ChatError, metrics};
 
 /// Jobs that may wait. Beyond that: `unavailable` at once.
 pub(crate) const QUEUE_JOBS_MAX: usize = 10_000;
@@ -61,6 +61,7 @@ impl Queue {
             || state.jobs.len() >= QUEUE_JOBS_MAX
             || state.bytes + bytes > QUEUE_BYTES_MAX
         {
+            metrics::WRITER_REFUSED.of("full").one();
             return Err(ChatError::Unavailable);
         }
         state.bytes += bytes;
@@ -93,6 +94,7 @@ impl Queue {
                 // The writer ends without an answer only where its task died.
                 Ok(Err(_)) => Err(ChatError::Unavailable),
                 Err(_) => {
+                    metrics::WRITER_REFUSED.of("late").one();
                     given_up.store(true, Ordering::Release);
                     Err(ChatError::Unavailable)
                 }

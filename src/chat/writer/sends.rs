@@ -9,6 +9,7 @@ use super::turn::{By, Turn};
 use crate::{
     chat::{ChatError, ChatEvent, Message, Profile, Sent, Text, Thing, What},
     lease::Slot,
+    metrics,
     store::NewMessageRow,
 };
 
@@ -173,6 +174,7 @@ pub(super) async fn apply(
             continue;
         }
         if let Err(over) = &job.slot {
+            metrics::THROTTLED.of("message").one();
             job.outcome = Some(Err((*over).into()));
             continue;
         }

@@ -591,7 +591,10 @@ async fn a_chat_that_others_wrote_to_or_deleted_is_looked_at_again() {
         ..Profile::clone(&desktop.anna)
     });
     let refused = desktop.send_as(&stranger, chat, "let me in", None, None);
-    assert!(matches!(refused.await, Err(ChatError::NotFound(Thing::Chat))));
+    assert!(matches!(
+        refused.await,
+        Err(ChatError::NotFound(Thing::Chat))
+    ));
     let gone = entity::chat::ActiveModel {
         id: Set(chat),
         is_deleted: Set(true),

@@ -252,7 +252,7 @@ impl<'a> Turn<'a> {
         chats.map(counters).collect()
     }
 
-    /// Writes what is left: changes and counters. 
+    /// Writes what is left: changes and counters.
     pub(super) async fn finish(mut self) -> Stored<Filled> {
         if !self.changes.is_empty() {
             self.batch.insert_changes(&self.changes).await?;

@@ -28,7 +28,7 @@ pub(crate) struct Binary {
 
 /// An address that no other test uses: all of 127/8 is this machine, and outgoing connections don't
 /// take ports there, so that a server which was killed finds its own free again.
-fn address_of_ones_own() -> SocketAddr {
+pub(crate) fn address_of_ones_own() -> SocketAddr {
     static PORT: AtomicU16 = AtomicU16::new(8100);
     let id = std::process::id();
     let part = |number: u32| u8::try_from(number % 250 + 1).unwrap_or(1);

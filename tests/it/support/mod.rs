@@ -7,6 +7,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod django;
+pub(crate) mod figures;
 pub(crate) mod http;
 pub(crate) mod look_around;
 pub(crate) mod person;
