@@ -4,7 +4,6 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::ValueEnum;
 use redis::IntoConnectionInfo;
-use sea_orm::sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions};
 
 /// One place to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,10 +92,7 @@ impl DatabaseUrl {
                 }
                 true
             }
-            "postgres" | "postgresql" => text.parse::<PgConnectOptions>().is_ok(),
-            "mysql" | "mariadb" => text
-                .parse::<MySqlConnectOptions>()
-                .is_ok_and(|options| options.get_database().is_some()),
+            "postgres" | "postgresql" | "mysql" | "mariadb" => names_a_database(rest),
             _ => {
                 return Err(format!(
                     "{scheme}://... is none of sqlite://, postgres:// and mysql:// (mariadb://)"
@@ -120,6 +116,20 @@ impl DatabaseUrl {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// `user:password@host:5432/name?...`
+fn names_a_database(rest: &str) -> bool {
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    let Some((server, name)) = rest.split_once('/') else {
+        return false;
+    };
+    let host = server.rsplit_once('@').map_or(server, |(_, host)| host);
+    let port = match host.rsplit_once(':') {
+        Some((_, port)) if !host.ends_with(']') => port,
+        _ => "",
+    };
+    !name.is_empty() && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 impl fmt::Debug for DatabaseUrl {

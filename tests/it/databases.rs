@@ -36,7 +36,7 @@ async fn what_differs_in_case_accent_blank_or_emoji_differs_on_every_database() 
     let said = texts(&anna.page(&trip, "").await);
     assert_eq!(said.first().map(String::as_str), Some("ss"));
 
-    let emoji = ["❤", "❤\u{fe0f}", "👍", "👍🏽", "a", "A", "á", "a\u{301}"];
+    let emoji = ["❤", "❤\u{fe0f}", "👍", "👍🏽", "😀", "😁"];
     for emoji in emoji.iter().chain(&emoji) {
         let encoded: String = emoji.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let target = format!("/api/chats/{trip}/messages/{}/reactions/{encoded}/", ids[0]);
