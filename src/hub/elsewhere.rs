@@ -36,7 +36,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 const COMPARED_IN_BEATS: usize = 15;
 /// Chats compared by one question, and people put by one.
 const AT_ONCE: usize = 1000;
-/// What changes within so long is told together.
+/// What changes within so long of a telling is told together.
 const GATHERED: Duration = Duration::from_millis(20);
 
 /// What a node tells the others beside events, by way of the channel layer.
@@ -430,8 +430,8 @@ pub(super) async fn run(hubs: Arc<Hubs>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = elsewhere.woken.notified() => {
-                tokio::time::sleep(GATHERED).await;
                 hubs.flush_presence().await;
+                tokio::time::sleep(GATHERED).await;
             }
             () = elsewhere.lease.returned() => {
                 if hubs.beat().await.is_ok() {

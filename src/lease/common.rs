@@ -46,8 +46,8 @@ pub struct Claim {
     pub user: UserId,
     /// Whoever has it stays.
     pub rejects: bool,
-    /// Whoever has it is known not to answer any more: as if nobody had it.
-    pub is_deserted: bool,
+    /// Whoever has it by this number is known not to answer any more: as if nobody had it. 0: of nobody.
+    pub deserted: u64,
 }
 
 /// What becomes of a claim.

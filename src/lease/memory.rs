@@ -229,7 +229,8 @@ impl Lease for MemoryLease {
     fn claim<'a>(&'a self, claim: &'a Claim) -> Leased<'a, Grant> {
         self.ask(move |held, now| {
             let owner = held.owners.entry((claim.chat, claim.user)).or_default();
-            let was_taken = !claim.is_deserted && owner.until.is_some_and(|until| now < until);
+            let answers = owner.number != claim.deserted;
+            let was_taken = answers && owner.until.is_some_and(|until| now < until);
             if was_taken {
                 if claim.rejects || owner.held_until.is_some_and(|until| now < until) {
                     return Grant::Refused;

@@ -145,18 +145,19 @@ impl Singles {
     /// Takes the place over all nodes: by which number. None where nobody can be asked.
     async fn claim_everywhere(&self, key: Key, now: u32) -> Result<Option<u64>, Close> {
         let (chat, user) = key;
-        let (is_ours, is_deserted) = match self.table.lock().seatings.get(&key) {
+        let (is_ours, deserted) = match self.table.lock().seatings.get(&key) {
             Some(Seatings {
                 current: Some(incumbent),
+                number,
                 ..
-            }) => (true, !answers(incumbent, now)),
-            _ => (false, false),
+            }) => (true, if answers(incumbent, now) { 0 } else { *number }),
+            _ => (false, 0),
         };
         let claim = Claim {
             chat,
             user,
             rejects: self.rule == SecondConnection::IsRejected,
-            is_deserted,
+            deserted,
         };
         match self.lease.claim(&claim).await {
             Ok(Grant::Granted { number, was_taken }) => {

@@ -143,7 +143,7 @@ fn claim(rejects: bool) -> Claim {
         chat: CHAT,
         user: ANNA,
         rejects,
-        is_deserted: false,
+        deserted: 0,
     }
 }
 
@@ -184,11 +184,17 @@ async fn the_newest_owner_has_the_highest_number_and_the_older_one_learns_it() {
         })
         .await;
         assert!(granted > second, "{name}");
-        let deserted = Claim {
-            is_deserted: true,
+        let deserted = |number| Claim {
+            deserted: number,
             ..claim(true)
         };
-        assert!(!is_granted(&there, deserted).await.1, "{name}");
+        let other = here.claim(&deserted(second)).await.expect("an answer");
+        assert_eq!(
+            other,
+            Grant::Refused,
+            "{name}: it has had another owner since"
+        );
+        assert!(!is_granted(&there, deserted(granted)).await.1, "{name}");
     }
 }
 

@@ -264,7 +264,7 @@ impl Lease for RedisLease {
         Box::pin(async move {
             let arguments = [
                 u8::from(claim.rejects).to_string(),
-                u8::from(claim.is_deserted).to_string(),
+                claim.deserted.to_string(),
                 micros(OWNER_EXPIRES),
                 DUEL_REPLACEMENTS.to_string(),
                 micros(DUEL_SPAN),

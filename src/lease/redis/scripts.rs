@@ -127,12 +127,12 @@ return put
 ";
 
 /// A place that only one may have. `number` never falls, also where Redis lost its memory: it is the time, or one more than
-/// the one before. KEYS: the place; ARGV: whoever has it stays, it is deserted, expiry, replacements of a duel, its span,
-/// how long whoever has it stays then.
+/// the one before. KEYS: the place; ARGV: whoever has it stays, the number of one who doesn't answer, expiry, replacements of
+/// a duel, its span, how long whoever has it stays then.
 const CLAIM: &str = "
 local held = redis.call('HMGET', KEYS[1], 'number', 'until', 'stays', 'replaced')
 local number = tonumber(held[1] or 0)
-local was_taken = ARGV[2] == '0' and tonumber(held[2] or 0) > now
+local was_taken = held[1] ~= ARGV[2] and tonumber(held[2] or 0) > now
 if was_taken then
   if ARGV[1] == '1' or tonumber(held[3] or 0) > now then return {0, 0} end
   local replaced = {}
