@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::{
     auth::{
         Algorithm, DjangoSessions, KeyError, PasswordCost, PasswordForm, PasswordHasher, Passwords,
-        RecoveryCodes, Secret, Tickets, TokenKeys, tokens::TokenSettings,
+        RecoveryCodes, Secret, Tickets, TokenKeys, links::Links, tokens::TokenSettings,
     },
     chat::{
         self, BesideDjango, Directory, Domain, Foundations, LOOK_EVERY, Means, OpaqueKeys,
@@ -172,6 +172,8 @@ impl Service {
             user_rules: user_rules(&settings),
             uploads: uploads(&settings, &data_dir),
             avatar_bytes_max: settings.accounts.avatar_bytes,
+            attachment_bytes_max: settings.connections.attachment_bytes,
+            links: Links::new(&Secret::new(secret.reveal())),
             codes: RecoveryCodes::new(&Secret::new(secret.reveal())),
             mailer: mailer(&settings)?,
             django: beside_django(&settings, secret.reveal(), &foreign),
@@ -388,6 +390,7 @@ fn limits(settings: &Settings) -> chat::Limits {
         message_chars: limits.message_chars as usize,
         messages_per_minute: limits.messages_per_minute,
         changes_per_minute: limits.changes_per_minute,
+        searches_per_minute: limits.searches_per_minute,
         registrations_per_hour: limits.registrations_per_hour,
         rooms_per_hour: limits.rooms_per_hour,
         signin_failures: limits.signin_failures,

@@ -5,6 +5,7 @@
 mod id;
 mod kind;
 
+pub mod attachment;
 pub mod block;
 pub mod change;
 pub mod chat;
@@ -13,6 +14,7 @@ pub mod member;
 pub mod message;
 pub mod reaction;
 pub mod recovery;
+pub mod search_mark;
 pub mod session;
 pub mod ticket_use;
 pub mod user;

@@ -14,6 +14,8 @@ mod m20261121_000001_first;
 mod m20261121_000002_client_ids;
 mod m20261121_000003_recovery;
 mod m20261121_000005_imported;
+mod m20261121_000006_search;
+mod m20261121_000007_attachment;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_client_ids::Migration),
             Box::new(m20261121_000003_recovery::Migration),
             Box::new(m20261121_000005_imported::Migration),
+            Box::new(m20261121_000006_search::Migration),
+            Box::new(m20261121_000007_attachment::Migration),
         ]
     }
 }

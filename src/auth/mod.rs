@@ -16,6 +16,7 @@ mod django_session;
 pub mod hashing;
 mod jwks;
 mod keys;
+pub mod links;
 pub mod opaque;
 pub mod passwords;
 pub mod policy;

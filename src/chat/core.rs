@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use entity::{SessionId, Time, UserId, user};
 
 use crate::{
-    chat::{ChatError, Limits, Publish, django::Django, people::People, writer::Writer},
+    chat::{
+        ChatError, Limits, Publish, attachments::Files, django::Django, people::People,
+        writer::Writer,
+    },
     lease::{Lease, Windows},
     store::{AccountChange, DjangoBlacklist, Store, Stored, database_time},
 };
@@ -17,6 +20,8 @@ const REMEMBERED_PAGES: usize = 200;
 
 /// The window in which sends are counted.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Each reads all that somebody said.
+const EXPORTS_PER_HOUR: u32 = 5;
 
 /// The store, the writer, who users are, and what is limited.
 pub(crate) struct Core {
@@ -34,6 +39,12 @@ pub(crate) struct Core {
     pub(crate) sends: Windows<UserId>,
     /// Edits, deletions and reactions.
     pub(crate) changes: Windows<UserId>,
+    /// Files of messages.
+    pub(crate) files: Arc<Files>,
+    /// Searches.
+    pub(crate) searches: Windows<UserId>,
+    /// Exports of accounts.
+    pub(crate) exports: Windows<UserId>,
     /// New rooms.
     pub(crate) rooms: Windows<UserId>,
     /// What the nodes hold in common.
@@ -48,14 +59,18 @@ impl Core {
         limits: Limits,
         publish: Arc<dyn Publish>,
         lease: Arc<dyn Lease>,
+        files: Arc<Files>,
     ) -> Self {
         let windows =
             |name, limit, period| Windows::common(name, limit, Duration::from_secs(period), &lease);
         Core {
             sends: windows("sends", limits.messages_per_minute, 60),
             changes: windows("changes", limits.changes_per_minute, 60),
+            searches: windows("searches", limits.searches_per_minute, 60),
+            exports: windows("exports", EXPORTS_PER_HOUR, 3600),
             rooms: windows("rooms", limits.rooms_per_hour, 3600),
             lease,
+            files,
             store,
             writer,
             people,
@@ -72,6 +87,7 @@ impl Core {
             self.lease.returned().await;
             self.sends.recall().await;
             self.changes.recall().await;
+            self.searches.recall().await;
             self.rooms.recall().await;
         }
     }

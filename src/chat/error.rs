@@ -73,6 +73,8 @@ pub enum Thing {
     User,
     /// A sign-in.
     Session,
+    /// A file of a message.
+    Attachment,
 }
 
 impl std::fmt::Display for Thing {
@@ -83,6 +85,7 @@ impl std::fmt::Display for Thing {
             Thing::Member => "member",
             Thing::User => "user",
             Thing::Session => "session",
+            Thing::Attachment => "attachment",
         })
     }
 }

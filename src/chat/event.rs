@@ -5,6 +5,8 @@ use std::sync::Arc;
 use entity::{ChatId, ChatKind, ContentType, MessageId, Role, Seq, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::chat::Attachment;
+
 /// One connection of this process. Never reused, never sent to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
@@ -69,11 +71,18 @@ pub struct Message {
     pub content_type: ContentType,
     /// The sender's own key; shown to the sender alone.
     pub client_id: Option<String>,
+    /// The file, where it is one: its address is signed.
+    #[serde(default)]
+    pub attachment: Option<Arc<Attachment>>,
 }
 
 impl Message {
-    /// A row of the table with its sender.
-    pub(crate) fn of(row: entity::message::Model, sender: Arc<Profile>) -> Self {
+    /// A row of the table with its sender and its file.
+    pub(crate) fn of(
+        row: entity::message::Model,
+        sender: Arc<Profile>,
+        attachment: Option<Arc<Attachment>>,
+    ) -> Self {
         Message {
             id: row.id,
             chat: row.chat_id,
@@ -86,6 +95,7 @@ impl Message {
             reply_to: row.reply_to,
             content_type: row.content_type,
             client_id: row.client_id,
+            attachment,
         }
     }
 }
@@ -228,6 +238,17 @@ impl ChatEvent {
     /// Whether a full queue may do without it.
     pub fn is_ephemeral(&self) -> bool {
         matches!(self.what, What::Typing { .. }) || self.is_presence()
+    }
+
+    /// Whether the address of the file that it shows ends before `moment`, in Unix seconds: it is to be told anew.
+    pub fn ends_before(&self, moment: i64) -> bool {
+        match &self.what {
+            What::Sent(message) | What::Edited(message) | What::Deleted(message) => {
+                let attachment = message.attachment.as_ref();
+                attachment.is_some_and(|attachment| attachment.expires < moment)
+            }
+            _ => false,
+        }
     }
 
     /// Whether it tells who is in the chat.

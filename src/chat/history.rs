@@ -272,11 +272,17 @@ impl History {
             .flatten()
             .chain(changed.iter().map(|row| row.sender_id));
         let people = self.core.people.profiles(users).await?;
+        let said = rows.iter().filter_map(|row| match row {
+            Row::Message(row) => Some(row),
+            Row::Change(_) => None,
+        });
+        let files = self.core.attachments(said.chain(&changed)).await?;
         let messages: HashMap<MessageId, Arc<Message>> = changed
             .into_iter()
             .filter_map(|row| {
                 let sender = people.get(&row.sender_id)?.clone();
-                Some((row.id, Arc::new(Message::of(row, sender))))
+                let file = files.get(&row.id).cloned();
+                Some((row.id, Arc::new(Message::of(row, sender, file))))
             })
             .collect();
         let mut events = Vec::with_capacity(rows.len());
@@ -288,7 +294,8 @@ impl History {
                         .get(&row.sender_id)
                         .ok_or(ChatError::NotFound(Thing::User))?
                         .clone();
-                    What::Sent(Arc::new(Message::of(row, sender)))
+                    let file = files.get(&row.id).cloned();
+                    What::Sent(Arc::new(Message::of(row, sender, file)))
                 }
                 Row::Change(row) => what(chat, &row, &messages, &people)
                     .ok_or(ChatError::NotFound(Thing::Message))?,
@@ -310,7 +317,7 @@ impl History {
 }
 
 impl Core {
-    /// Rows with their senders, in the same order.
+    /// Rows with their senders and files, in the same order.
     pub(super) async fn messages(
         &self,
         rows: Vec<message::Model>,
@@ -319,9 +326,11 @@ impl Core {
             .people
             .profiles(rows.iter().map(|row| row.sender_id))
             .await?;
+        let files = self.attachments(rows.iter()).await?;
         let with_sender = |row: message::Model| {
             let sender = people.get(&row.sender_id)?.clone();
-            Some(Arc::new(Message::of(row, sender)))
+            let file = files.get(&row.id).cloned();
+            Some(Arc::new(Message::of(row, sender, file)))
         };
         Ok(rows.into_iter().filter_map(with_sender).collect())
     }

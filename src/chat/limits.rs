@@ -9,6 +9,8 @@ pub struct Limits {
     pub messages_per_minute: u32,
     /// Edits, deletions and reactions together, per user.
     pub changes_per_minute: u32,
+    /// Searches per user.
+    pub searches_per_minute: u32,
     /// Registrations per address.
     pub registrations_per_hour: u32,
     /// New rooms per user.
@@ -25,6 +27,7 @@ impl Default for Limits {
             message_chars: 1000,
             messages_per_minute: 10,
             changes_per_minute: 60,
+            searches_per_minute: 30,
             registrations_per_hour: 100,
             rooms_per_hour: 20,
             signin_failures: 10,

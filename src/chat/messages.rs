@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::{
     chat::{
         Actor, ChatError, Message, Text, Thing, What,
+        attachments::NewFile,
         core::Core,
         writer::{By, Change, NewMessage, Operation, OverLimit, Turn},
     },
@@ -75,7 +76,30 @@ impl Messages {
         actor: &Actor,
         send: SendMessage,
     ) -> Result<impl Future<Output = Result<Sent, ChatError>> + use<>, ChatError> {
-        let text = Text::parse(&send.text, self.core.limits.message_chars)?;
+        self.post_with(actor, send, None)
+    }
+
+    /// The same with a file, whose name is the text.
+    pub(super) fn post_file(
+        &self,
+        actor: &Actor,
+        send: SendMessage,
+        file: Arc<NewFile>,
+    ) -> Result<impl Future<Output = Result<Sent, ChatError>> + use<>, ChatError> {
+        self.post_with(actor, send, Some(file))
+    }
+
+    fn post_with(
+        &self,
+        actor: &Actor,
+        send: SendMessage,
+        file: Option<Arc<NewFile>>,
+    ) -> Result<impl Future<Output = Result<Sent, ChatError>> + use<>, ChatError> {
+        let chars_max = match file {
+            Some(_) => 0, // bounded already
+            None => self.core.limits.message_chars,
+        };
+        let text = Text::parse(&send.text, chars_max)?;
         let client_id = send.client_id.map(checked_client_id).transpose()?;
         let slot = self.core.send_slot(actor);
         if let (Err(over), None, false) = (&slot, &client_id, actor.is_staff) {
@@ -91,13 +115,16 @@ impl Messages {
             sender: actor.user.clone(),
             is_staff: actor.is_staff,
             by: By::from(actor),
+            file,
         };
         // Membership, blocks, repeats and whether it is staff in a support chat, who have no limit: in the transaction.
         let answer = self.core.writer.append(message, slot)?;
-        let user = actor.id();
+        let (user, core) = (actor.id(), self.core.clone());
         Ok(async move {
-            let sent = answer.await?;
-            if !sent.repeat {
+            let mut sent = answer.await?;
+            if sent.repeat {
+                sent.message = core.repeated(sent.message).await?;
+            } else {
                 let (chat, message_id) = (sent.message.chat, sent.message.id);
                 debug!(%chat, %message_id, %user, "chat {chat}: message {message_id}");
             }
@@ -316,6 +343,9 @@ impl Operation for Edit {
         }
         if row.sender_id != self.by.id() {
             return Err(ChatError::Forbidden("only its sender edits a message"));
+        }
+        if row.content_type != ContentType::Text && turn.batch().has_attachment(row.id).await? {
+            return Err(ChatError::Forbidden("a file's name isn't edited"));
         }
         row.text = self.text.as_str().to_owned();
         row.edited_at = Some(turn.now());

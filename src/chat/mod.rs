@@ -8,14 +8,18 @@
 mod account_names;
 mod accounts;
 mod actor;
+mod attachments;
 mod avatars;
 mod chats;
+mod content;
 mod core;
 mod django;
 mod error;
 mod event;
+mod export;
 mod follow;
 mod history;
+mod indexer;
 mod limits;
 mod members;
 mod messages;
@@ -27,6 +31,7 @@ mod recovery;
 mod refresh;
 mod revoked;
 mod rooms;
+mod search;
 mod sessions;
 mod signin;
 mod standing;
@@ -35,11 +40,13 @@ mod support;
 mod testing;
 mod text;
 mod throttle;
+mod tidying;
 mod users;
 mod writer;
 
 pub use accounts::Accounts;
 pub use actor::Actor;
+pub use attachments::{Attachment, Attachments, FileTold, Incoming, Served};
 pub use avatars::Avatar;
 pub use chats::{ChatListed, ChatPatch, Chats, Created, Entered, NewChat};
 pub use django::{BesideDjango, LOOK_EVERY};
@@ -47,6 +54,7 @@ pub use error::{ChatError, Thing};
 pub use event::{
     ChatEvent, ChatHead, ConnectionId, Departure, Message, Presence, Profile, Publish, What,
 };
+pub use export::{Changed, Exported, Exports, Membership, Reacted};
 pub use follow::{Followed, FollowedChats};
 pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay};
 pub use limits::Limits;
@@ -58,6 +66,7 @@ pub use opaque::{OpaqueKeys, OpaqueKind, OpaqueSession};
 pub use reading::{Mark, ReadPosition, Reading};
 pub use recovery::{AskRecovery, KnownData, Recovery};
 pub use revoked::Revoked;
+pub use search::{Found, Search, Searches};
 pub use sessions::{
     AuthError, Means, PasswordError, SessionListed, SessionRules, Sessions, SignIn, SignInError,
     TokenPair,
@@ -76,7 +85,14 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use self::{
-    avatars::Avatars, core::Core, django::Django, people::People, revoked::Revocations,
+    attachments::Files,
+    avatars::Avatars,
+    core::Core,
+    django::Django,
+    indexer::{Indexer, Telling, Told},
+    people::People,
+    revoked::Revocations,
+    tidying::{Deleted, Tidying},
     writer::Writer,
 };
 
@@ -100,6 +116,14 @@ pub struct Domain {
     pub reading: Reading,
     /// Pages of messages and what happened since.
     pub history: History,
+    /// Looking for what was said.
+    pub searches: Searches,
+    /// Sending and fetching files.
+    pub attachments: Attachments,
+    /// Reading all that is held on oneself.
+    pub exports: Exports,
+    indexer: Indexer,
+    tidying: Tidying,
     core: Arc<Core>,
     /// Tells the other nodes what was accepted here.
     recalls: JoinHandle<()>,
@@ -127,6 +151,10 @@ pub struct Foundations {
     pub uploads: crate::store::Uploads,
     /// The largest picture that is taken, in bytes.
     pub avatar_bytes_max: usize,
+    /// The largest file that is taken, in bytes.
+    pub attachment_bytes_max: u64,
+    /// Signs the files' addresses.
+    pub links: crate::auth::links::Links,
     /// Recovery codes.
     pub codes: crate::auth::RecoveryCodes,
     /// Sends them; without, nobody is sent one.
@@ -143,18 +171,34 @@ impl Domain {
     /// Starts the writer and reads into memory what a start needs: sessions that ended, the last minute's sends.
     pub async fn start(on: Foundations) -> Result<Domain, ChatError> {
         let people = Arc::new(People::new(on.store.clone()));
+        let (told, deleted) = (Arc::new(Told::default()), Arc::new(Deleted::default()));
+        let telling = Telling {
+            told: told.clone(),
+            deleted: deleted.clone(),
+            hubs: on.publish.clone(),
+        };
         let writer = Writer::start(
             on.store.clone(),
             on.commit,
             people.clone(),
-            on.publish.clone(),
+            Arc::new(telling),
         );
         let revocations = Arc::new(Revocations::new(
             people.clone(),
             on.rules.access_lifetime + on.rules.leeway,
         ));
         let mut accounts = Accounts::open(on.store.clone(), on.means.hasher.clone());
-        let mut core = Core::new(on.store, writer, people, on.limits, on.publish, on.lease);
+        let files = Files::new(on.uploads.clone(), on.links, on.attachment_bytes_max);
+        let files = Arc::new(files);
+        let mut core = Core::new(
+            on.store,
+            writer,
+            people,
+            on.limits,
+            on.publish,
+            on.lease,
+            files.clone(),
+        );
         core.blacklist = on.blacklist;
         if let Some(beside) = on.django {
             let django = Django::new(beside, core.store.clone(), revocations.clone());
@@ -195,6 +239,11 @@ impl Domain {
             messages: Messages { core: core.clone() },
             reading: Reading { core: core.clone() },
             history: History { core: core.clone() },
+            searches: Searches { core: core.clone() },
+            attachments: Attachments { core: core.clone() },
+            exports: Exports { core: core.clone() },
+            indexer: Indexer::start(core.store.clone(), told),
+            tidying: Tidying::start(core.store.clone(), files, deleted),
             core,
             recalls,
         })
@@ -227,6 +276,8 @@ impl Domain {
     pub async fn stop(&self) {
         self.recalls.abort();
         self.recovery.stop().await;
+        self.indexer.stop().await;
+        self.tidying.stop().await;
         self.core.writer.stop().await;
         if let Err(error) = self.users.write_seen().await {
             warn!("when users were last seen is not written: {error}");

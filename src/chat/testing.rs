@@ -9,12 +9,13 @@ use test_database::TestDatabase;
 
 use crate::{
     auth::{
-        PasswordCost, PasswordHasher, Passwords, Secret, Tickets, TokenKeys, tokens::TokenSettings,
+        PasswordCost, PasswordHasher, Passwords, Secret, Tickets, TokenKeys, links::Links,
+        tokens::TokenSettings,
     },
     chat::{
         Accounts, ChatEvent, Limits, Means, OpaqueKeys, Publish, SessionRules, Sessions, SignIn,
-        SignInError, TokenPair, UserRules, Users, avatars::Avatars, core::Core, people::People,
-        revoked::Revocations, writer::Writer,
+        SignInError, TokenPair, UserRules, Users, attachments::Files, avatars::Avatars, core::Core,
+        people::People, revoked::Revocations, writer::Writer,
     },
     lease::MemoryLease,
     store::{Commit, Keyed, NewAccountRow, Store, StoreOptions, Uploads, database_time},
@@ -88,6 +89,9 @@ impl Disk {
             people.clone(),
             Arc::new(Published(published.clone())),
         );
+        let uploads = Uploads::new(self.directory.path().join("uploads"));
+        let links = Links::new(&Secret::new(SECRET));
+        let files = Files::new(uploads.clone(), links, 1 << 20);
         let core = Core::new(
             store.clone(),
             writer,
@@ -95,6 +99,7 @@ impl Disk {
             Limits::default(),
             Arc::new(Published::default()),
             Arc::new(MemoryLease::default()),
+            Arc::new(files),
         );
         let core = Arc::new(core);
         let revocations = Arc::new(Revocations::new(people, rules.access_lifetime));
@@ -110,7 +115,6 @@ impl Disk {
         let online = Arc::<Mutex<HashSet<UserId>>>::default();
         let connected = online.clone();
         let is_online = Box::new(move |user| connected.lock().contains(&user));
-        let uploads = Uploads::new(self.directory.path().join("uploads"));
         let avatars = Avatars::new(uploads, 1 << 20);
         let users = Users::new(
             core,

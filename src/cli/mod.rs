@@ -4,6 +4,7 @@
 //! goes through the same operations as every other door.
 
 mod backup;
+mod demo;
 pub mod documents;
 mod import;
 mod load;
@@ -61,6 +62,8 @@ pub enum Command {
     Openapi,
     /// Print the AsyncAPI document: every frame of the WebSocket protocols
     Asyncapi,
+    /// Serve two people, their chats and what they said, to look at; nothing is kept
+    Demo(Box<demo::Demo>),
     /// Measure a server that speaks the chat dialect
     Load(Box<load::Load>),
 }
@@ -129,6 +132,7 @@ pub async fn run(command: Command) -> Outcome {
         Command::Import(import) => Box::pin(import.run()).await,
         Command::Openapi => documents::openapi(),
         Command::Asyncapi => documents::asyncapi(),
+        Command::Demo(demo) => Box::pin(demo.run()).await,
         Command::Load(load) => tokio::task::spawn_blocking(|| load.run()).await?,
     }
 }

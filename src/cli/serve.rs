@@ -29,7 +29,7 @@ pub(super) async fn run(settings: Settings) -> Outcome {
     descriptors::raise_limit();
 
     let mut signals = Signals::listen()?;
-    let mut hangups = signal(SignalKind::hangup())?;
+    let hangups = signal(SignalKind::hangup())?;
     let service = tokio::select! {
         service = Service::start(settings) => service?,
         name = signals.next() => {
@@ -56,13 +56,24 @@ pub(super) async fn run(settings: Settings) -> Outcome {
             None => info!(%address, "metrics are on {address}"),
         }
     }
+    until_told(service, signals, Some(hangups)).await;
+    Ok(())
+}
+
+/// Serves until a signal comes, then drains; a second one ends the process at once. Where `hangups` come, they ask for the
+/// certificate to be read anew.
+pub(super) async fn until_told(
+    service: Service,
+    mut signals: Signals,
+    mut hangups: Option<Signal>,
+) {
     let tls = service.tls().cloned();
     let stop = CancellationToken::new();
     let mut serving = pin!(service.run_until(stop.clone().cancelled_owned()));
     loop {
         tokio::select! {
-            () = &mut serving => return Ok(()),
-            _ = hangups.recv() => renew(tls.as_deref()),
+            () = &mut serving => return,
+            () = hangup(&mut hangups) => renew(tls.as_deref()),
             name = signals.next() => {
                 if stop.is_cancelled() {
                     warn!("{name} again: ending at once");
@@ -72,6 +83,13 @@ pub(super) async fn run(settings: Settings) -> Outcome {
                 stop.cancel();
             }
         }
+    }
+}
+
+async fn hangup(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => drop(hangups.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -87,13 +105,13 @@ fn renew(tls: Option<&Tls>) {
 }
 
 /// What tells the process to stop.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         Ok(Self {
@@ -102,7 +120,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -14,6 +14,8 @@ use crate::chat::{ChatEvent, Message, What};
 const EVENTS_MAX: usize = 128;
 /// Bytes of their messages' texts: some 250 an event, which most messages don't need.
 const TEXT_BYTES_MAX: usize = 32 << 10;
+/// Who resumes is given addresses of files that hold for so long at least.
+const LINK_LEFT_SECONDS: i64 = 1800;
 
 /// The last events of a chat.
 #[derive(Debug, Default)]
@@ -49,11 +51,17 @@ impl Memory {
         }
     }
 
-    /// What came after `since`; none where that isn't remembered.
+    /// What came after `since`; none where that isn't remembered, or shows a file whose address ends soon: read from
+    /// the database, it has a new one.
     pub(super) fn since(&self, since: Seq) -> Option<impl Iterator<Item = &Arc<ChatEvent>>> {
         let oldest = self.events.front()?.seq?;
         let known = usize::try_from(since.next().0.checked_sub(oldest.0)?).ok()?;
-        Some(self.events.iter().skip(known))
+        let soon = chrono::Utc::now().timestamp() + LINK_LEFT_SECONDS;
+        let mut told = self.events.iter().skip(known);
+        match told.any(|event| event.ends_before(soon)) {
+            true => None,
+            false => Some(self.events.iter().skip(known)),
+        }
     }
 
     /// Whether a membership that was read at `checked_at` was ended by what came since.

@@ -88,7 +88,7 @@ pub(crate) async fn read_limited(
     Ok(read(body.take()?, bytes_max, declared_length(request)).await?)
 }
 
-fn declared_length(request: &Request) -> Option<u64> {
+pub(crate) fn declared_length(request: &Request) -> Option<u64> {
     request
         .headers()
         .get(header::CONTENT_LENGTH)?
@@ -142,7 +142,7 @@ fn parse(content_type: &str, content: &[u8]) -> std::result::Result<Given, Probl
 }
 
 /// Pairs by name, each with all of its values.
-fn form(pairs: Vec<(String, String)>) -> Given {
+pub(crate) fn form(pairs: Vec<(String, String)>) -> Given {
     let mut entries: Vec<(String, Given)> = Vec::new();
     for (name, value) in pairs {
         match entries.iter_mut().find(|(known, _)| *known == name) {

@@ -7,7 +7,7 @@ use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::Serialize;
 
 use crate::{
-    chat::{self, Actor, Direction, Domain, EditMessage, PageNumber, SendMessage},
+    chat::{self, Actor, Direction, Domain, EditMessage, PageNumber, SendMessage, Sent},
     rest::{
         answer::{CreatedOrFound, Drf, NoContent},
         body::Body,
@@ -129,7 +129,7 @@ struct MessageReadView<'a> {
 }
 
 /// A place in a chat: a message's id; empty for the newest end.
-struct Place(Option<MessageId>);
+pub(crate) struct Place(pub(crate) Option<MessageId>);
 
 impl Parameter for Place {
     type Shown = i64;
@@ -161,6 +161,14 @@ async fn keyset(
         previous: newest.map(|message| links.after(message.id.0)),
         results: page.results,
     })
+}
+
+/// The answer to whoever sent a message.
+pub(crate) fn sent(sent: &Sent) -> Result<CreatedOrFound<Message>, Problem> {
+    let message = sent.message.as_ref();
+    let location = format!("/api/chats/{}/messages/{}/", message.chat, message.id);
+    let answer = Drf::of(&MessageView::from(message))?;
+    Ok(answer.created(location).unless(sent.repeat))
 }
 
 #[OpenApi(tag = "Tag::Messages")]
@@ -258,13 +266,8 @@ impl Messages {
             reply_to: reply_to.map(MessageId),
             content_type: ContentType::Text,
         };
-        let sent = caller.domain().messages.send(&caller.actor, send).await?;
-        let location = format!(
-            "/api/chats/{}/messages/{}/",
-            sent.message.chat, sent.message.id
-        );
-        let answer = Drf::of(&MessageView::from(sent.message.as_ref()))?;
-        Ok(answer.created(location).unless(sent.repeat))
+        let messages = &caller.domain().messages;
+        Ok(sent(&messages.send(&caller.actor, send).await?)?)
     }
 
     /// Delete all of a user's messages in a chat, as its owner, admin or staff

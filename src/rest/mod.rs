@@ -13,6 +13,7 @@ use std::sync::Arc;
 use poem::{Endpoint, Response, Route};
 
 mod answer;
+mod attachments;
 mod avatars;
 mod body;
 mod chats;
@@ -20,6 +21,7 @@ mod documents;
 mod edge;
 mod envelope;
 mod events;
+mod export;
 mod fields;
 mod health;
 mod json;
@@ -35,6 +37,7 @@ mod refused;
 mod resource;
 mod rules;
 mod schema;
+mod search;
 mod sessions;
 mod signed_in;
 mod support;
@@ -46,10 +49,12 @@ pub use edge::{Check, Checked, Edge, Watch};
 pub use metrics::metrics_endpoint;
 
 use self::{
+    attachments::Attachments,
     avatars::Avatars,
     chats::Chats,
     envelope::Envelope,
     events::Events,
+    export::Export,
     health::Health,
     members::Members,
     messages::Messages,
@@ -57,6 +62,7 @@ use self::{
     reading::Reading,
     recovery::Recovery,
     resource::resources,
+    search::Searches,
     sessions::Sessions,
     support::{SupportAuth, SupportChats},
     tokens::Tokens,
@@ -69,12 +75,15 @@ type Apis = (
     Sessions,
     Users,
     Avatars,
+    Export,
     Recovery,
     Chats,
     Members,
     Messages,
+    Attachments,
     Events,
     Reading,
+    Searches,
     SupportChats,
     (Health, Metrics),
 );
@@ -85,12 +94,15 @@ fn apis() -> Apis {
         Sessions,
         Users,
         Avatars,
+        Export,
         Recovery,
         Chats,
         Members,
         Messages,
+        Attachments,
         Events,
         Reading,
+        Searches,
         SupportChats,
         (Health, Metrics),
     )

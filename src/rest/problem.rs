@@ -253,6 +253,7 @@ impl From<ChatError> for Problem {
                     Thing::Member => "Member",
                     Thing::User => "User",
                     Thing::Session => "Session",
+                    Thing::Attachment => "Attachment",
                 };
                 let detail = format!("No {model} matches the given query.");
                 Self::detail(StatusCode::NOT_FOUND, &detail)

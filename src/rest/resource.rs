@@ -219,6 +219,9 @@ pub(crate) fn refusal(error: poem::Error) -> Response {
 /// HEAD is GET without what it is about: the headers, and the length, stay.
 async fn without_body(response: Response) -> Result<Response> {
     let (parts, body) = response.into_parts();
+    if parts.headers.contains_key(header::CONTENT_LENGTH) {
+        return Ok(Response::from_parts(parts, poem::Body::empty()));
+    }
     let length = body.into_bytes().await.map_err(|_| Problem::fault())?.len();
     let mut response = Response::from_parts(parts, poem::Body::empty());
     response

@@ -155,6 +155,32 @@ impl Example for Profile {
     }
 }
 
+/// A file that was sent with a message, whose text is its name.
+#[derive(Object, Debug, Clone, PartialEq)]
+#[oai(example)]
+pub(crate) struct Attachment {
+    pub(crate) id: i64,
+    /// As its sender called it, made safe
+    pub(crate) name: String,
+    /// By its content
+    pub(crate) content_type: String,
+    pub(crate) bytes: i64,
+    /// Where it is fetched, for an hour, by whoever has the address
+    pub(crate) url: String,
+}
+
+impl Example for Attachment {
+    fn example() -> Self {
+        Self {
+            id: 7,
+            name: "photo.jpg".to_owned(),
+            content_type: "image/jpeg".to_owned(),
+            bytes: 183_204,
+            url: "/api/attachments/7/?expires=1794913200&signature=kTf0x1cWzvJ0".to_owned(),
+        }
+    }
+}
+
 /// A message in its latest state, the same over REST and on every socket.
 #[derive(Object, Debug, Clone, PartialEq)]
 #[oai(example)]
@@ -176,9 +202,9 @@ pub(crate) struct Message {
     #[oai(nullable)]
     pub(crate) reply_to: Option<i64>,
     pub(crate) content_type: ContentType,
-    /// Null: no files yet
+    /// The file, where it is one
     #[oai(nullable)]
-    pub(crate) attachment: Option<poem_openapi::types::Any<Value>>,
+    pub(crate) attachment: Option<Attachment>,
 }
 
 impl Example for Message {

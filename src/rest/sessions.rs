@@ -59,7 +59,7 @@ impl Example for Session {
 }
 
 #[derive(Serialize)]
-struct SessionView<'a> {
+pub(crate) struct SessionView<'a> {
     id: &'a str,
     kind: entity::SessionKind,
     created_at: Timestamp,

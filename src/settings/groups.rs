@@ -265,6 +265,9 @@ pub struct Limits {
     /// Pages of history and replays a minute, per connection
     #[arg(long, value_name = "NUMBER", default_value = "60", value_parser = units::count)]
     pub history_per_minute: u32,
+    /// Searches a minute, per user
+    #[arg(long, value_name = "NUMBER", default_value = "30", value_parser = units::count)]
+    pub searches_per_minute: u32,
     /// New rooms an hour, per user
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = units::count)]
     pub rooms_per_hour: u32,
@@ -320,6 +323,10 @@ pub struct Connections {
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 30))]
     pub body_bytes: usize,
+    /// Size of a file that is sent to a chat, 1KiB to 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "10MiB")]
+    #[arg(value_parser = |text: &str| units::size_between(text, 1 << 10, 1 << 30).map(|size| size as u64))]
+    pub attachment_bytes: u64,
     /// Users that a list of who is in a chat names; with more there, they are only counted
     #[arg(long, value_name = "NUMBER", default_value = "200")]
     #[arg(value_parser = |text: &str| units::between::<usize>(text, 0, 10_000))]

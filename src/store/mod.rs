@@ -5,6 +5,7 @@
 //! Bounded by: the pools' sizes; every list is asked for with a limit.
 
 mod accounts;
+mod attachments;
 mod batch;
 mod chats;
 mod clock;
@@ -12,6 +13,7 @@ mod connect;
 mod django;
 mod edits;
 mod error;
+mod export;
 mod follow;
 mod foreign;
 mod history;
@@ -19,6 +21,7 @@ mod import;
 mod members;
 mod pages;
 mod recovery;
+mod search;
 mod sessions;
 mod sql;
 mod support;
@@ -26,6 +29,7 @@ mod sweep;
 mod text_values;
 mod uploads;
 mod users;
+mod words;
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +39,7 @@ use sea_orm::{
 };
 
 pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
+pub use attachments::NewAttachmentRow;
 pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use clock::database_time;
@@ -45,9 +50,11 @@ pub use foreign::{Columns, Foreign, TextRow};
 pub use import::{AccountKeys, ChatKeys, ImportedChat, ImportedMessage};
 pub use members::Cleared;
 pub use pages::{PageAsked, PageRow, Place};
+pub use search::Searched;
 pub use sessions::{Beside, Rotation, SignInRow, SignedInRow};
 pub use text_values::{boolean, moment};
-pub use uploads::Uploads;
+pub use uploads::{Unfinished, Uploads};
+pub use words::Question;
 
 /// The result of asking the database.
 pub type Stored<T> = Result<T, StoreError>;

@@ -4,7 +4,7 @@ use entity::ContentType;
 use serde::Serialize;
 
 use crate::{
-    chat::Message,
+    chat::{Attachment, Message},
     view::{ProfileView, Timestamp},
 };
 
@@ -34,7 +34,34 @@ pub struct MessageView<'a> {
     /// What the text is.
     pub content_type: ContentType,
     /// A file, where it is one.
-    pub attachment: Option<()>,
+    pub attachment: Option<AttachmentView<'a>>,
+}
+
+/// A file as its message shows it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AttachmentView<'a> {
+    /// Names it.
+    pub id: i64,
+    /// As its sender called it, made safe.
+    pub name: &'a str,
+    /// By its content.
+    pub content_type: &'a str,
+    /// Its size.
+    pub bytes: i64,
+    /// Where it is fetched, for an hour, by whoever has the address.
+    pub url: &'a str,
+}
+
+impl<'a> From<&'a Attachment> for AttachmentView<'a> {
+    fn from(attachment: &'a Attachment) -> Self {
+        Self {
+            id: attachment.id,
+            name: &attachment.name,
+            content_type: &attachment.content_type,
+            bytes: attachment.bytes,
+            url: &attachment.url,
+        }
+    }
 }
 
 impl<'a> From<&'a Message> for MessageView<'a> {
@@ -51,7 +78,7 @@ impl<'a> From<&'a Message> for MessageView<'a> {
             is_deleted: message.is_deleted,
             reply_to: message.reply_to.map(|id| id.0),
             content_type: message.content_type,
-            attachment: None,
+            attachment: message.attachment.as_deref().map(AttachmentView::from),
         }
     }
 }

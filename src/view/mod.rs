@@ -11,7 +11,7 @@ mod user;
 
 pub use chat::{ChatHeadView, ChatKindView, ChatView, MemberView};
 pub use event::{ComingView, EventView, MembershipView, NamesView, PresenceView, ReactionView};
-pub use message::MessageView;
+pub use message::{AttachmentView, MessageView};
 pub use page::{Links, PageView};
 pub use time::Timestamp;
 pub use user::{AccountView, ProfileView, UserView};

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod attachments;
 mod avatars;
 mod away;
 mod beside_django;
@@ -12,10 +13,12 @@ mod connection_rule;
 mod connections;
 mod crash;
 mod databases;
+mod demo;
 mod doors;
 mod drf_vectors;
 mod editing;
 mod every_dialect;
+mod exporting;
 mod history;
 mod house;
 mod http_server;
@@ -47,6 +50,7 @@ mod room;
 mod rpc;
 mod rpc_frames;
 mod rpc_pushes;
+mod searching;
 mod seed_client;
 mod sending;
 mod signing_out;

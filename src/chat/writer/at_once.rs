@@ -71,7 +71,7 @@ impl AtOnce {
             {
                 return None;
             }
-            if job.slot.is_err() || message.reply_to.is_some() {
+            if job.slot.is_err() || message.reply_to.is_some() || message.file.is_some() {
                 return None;
             }
             if !chats.contains_key(&message.chat) {

@@ -2,19 +2,22 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{ChatId, ChatKind, ContentType, MessageId, Seq, Time, UserId, chat};
+use entity::{ChatId, ChatKind, ContentType, MessageId, Seq, Time, UserId, attachment, chat};
 use tokio::sync::oneshot;
 
 use super::turn::{By, Turn};
 use crate::{
-    chat::{ChatError, ChatEvent, Message, Profile, Sent, Text, Thing, What},
+    chat::{
+        Attachment, ChatError, ChatEvent, Message, Profile, Sent, Text, Thing, What,
+        attachments::NewFile,
+    },
     lease::Slot,
     metrics,
-    store::NewMessageRow,
+    store::{NewAttachmentRow, NewMessageRow},
 };
 
 /// A message that has passed every check that needs no database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NewMessage {
     pub(crate) chat: ChatId,
     pub(crate) text: Text,
@@ -24,6 +27,8 @@ pub(crate) struct NewMessage {
     pub(crate) sender: Arc<Profile>,
     pub(crate) is_staff: bool,
     pub(crate) by: By,
+    /// The file that it comes with.
+    pub(crate) file: Option<Arc<NewFile>>,
 }
 
 /// A message and who waits for it.
@@ -102,9 +107,9 @@ impl SendJob {
         }
     }
 
-    /// The message is committed, for the first time: what is to be told of it.
+    /// The message, which has no file, is committed, for the first time: what is to be told of it.
     pub(super) fn is_committed(&mut self, row: &NewMessageRow, id: MessageId) -> ChatEvent {
-        let message = Arc::new(committed(row, id, &self.message.sender));
+        let message = Arc::new(committed(row, id, &self.message.sender, None));
         let event = self.event(&message);
         self.outcome = Some(Ok(Sent {
             message,
@@ -186,6 +191,7 @@ pub(super) async fn apply(
         rows.push(row);
     }
     let ids = turn.insert_messages().await?;
+    let mut files = insert_files(turn, jobs, &waiting, &rows, &ids).await?;
     let mut messages: Vec<Option<Arc<Message>>> = vec![None; rows.len()];
     for (place, row, repeat) in waiting {
         let job = &mut *jobs[place];
@@ -193,7 +199,10 @@ pub(super) async fn apply(
             return Err(ChatError::Unavailable);
         };
         let message = messages[row]
-            .get_or_insert_with(|| Arc::new(committed(&rows[row], id, &job.message.sender)))
+            .get_or_insert_with(|| {
+                let file = files.remove(&id);
+                Arc::new(committed(&rows[row], id, &job.message.sender, file))
+            })
             .clone();
         if !repeat {
             turn.tell(job.event(&message));
@@ -203,7 +212,45 @@ pub(super) async fn apply(
     Ok(())
 }
 
-fn committed(row: &NewMessageRow, id: MessageId, sender: &Arc<Profile>) -> Message {
+/// Writes the files that the messages of these rows came with; as a rule there is none.
+async fn insert_files(
+    turn: &Turn<'_>,
+    jobs: &[&mut SendJob],
+    waiting: &[(usize, usize, bool)],
+    rows: &[NewMessageRow],
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, Arc<Attachment>>, ChatError> {
+    let (mut new, mut files) = (Vec::new(), None);
+    for (place, row, repeat) in waiting {
+        if let (Some(file), Some(id), false) = (&jobs[*place].message.file, ids.get(*row), *repeat)
+        {
+            files.get_or_insert_with(|| file.files.clone());
+            new.push(NewAttachmentRow {
+                chat_id: rows[*row].chat_id,
+                message_id: *id,
+                name: file.name.clone(),
+                content_type: file.content_type.to_owned(),
+                bytes: file.bytes,
+                sha256: file.sha256.clone(),
+                file: file.file.clone(),
+                created_at: rows[*row].timestamp,
+            });
+        }
+    }
+    let Some(files) = files else {
+        return Ok(HashMap::new());
+    };
+    let inserted = turn.batch().insert_attachments(new).await?;
+    let shown = |row: attachment::Model| (row.message_id, Arc::new(files.shown(row, turn.now())));
+    Ok(inserted.into_iter().map(shown).collect())
+}
+
+fn committed(
+    row: &NewMessageRow,
+    id: MessageId,
+    sender: &Arc<Profile>,
+    attachment: Option<Arc<Attachment>>,
+) -> Message {
     Message {
         id,
         chat: row.chat_id,
@@ -216,6 +263,7 @@ fn committed(row: &NewMessageRow, id: MessageId, sender: &Arc<Profile>) -> Messa
         reply_to: row.reply_to,
         content_type: row.content_type,
         client_id: row.client_id.clone(),
+        attachment,
     }
 }
 
@@ -337,7 +385,8 @@ async fn find_repeats(
     for (key, row) in turn.batch().find_repeats(&keys).await? {
         if let Some((place, _)) = asked.get(key) {
             let sender = jobs[*place].message.sender.clone();
-            repeats.insert(*place, Arc::new(Message::of(row, sender)));
+            // Its file, where it has one, is found after the commit.
+            repeats.insert(*place, Arc::new(Message::of(row, sender, None)));
         }
     }
     Ok(repeats)

@@ -138,6 +138,7 @@ impl Desktop {
                 user: sender.id,
                 connection: None,
             },
+            file: None,
         };
         self.writer.append(message, Ok(Slot::free()))?.await
     }
@@ -460,6 +461,7 @@ async fn over_the_limit_only_a_repeat_is_answered_and_a_failed_send_gives_its_sl
             user: desktop.anna.id,
             connection: None,
         },
+        file: None,
     };
     let over = OverLimit {
         per_minute: 1,

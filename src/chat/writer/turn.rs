@@ -239,10 +239,10 @@ impl<'a> Turn<'a> {
         Ok(role.or(operator.then_some(Role::Member)))
     }
 
-    /// A row of the table as the domain's message.
+    /// A row of the table as the domain's message, without a file: it has no text that could be changed.
     pub(crate) async fn message(&self, row: message::Model) -> Result<Message, ChatError> {
         let sender = self.people.profile(row.sender_id).await?;
-        Ok(Message::of(row, sender))
+        Ok(Message::of(row, sender, None))
     }
 
     /// The counters that are to be written: of the chats in which something happened since.

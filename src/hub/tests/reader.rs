@@ -177,6 +177,7 @@ pub(super) fn message(seq: i64, text: &str) -> Arc<Message> {
         reply_to: None,
         content_type: ContentType::Text,
         client_id: None,
+        attachment: None,
     })
 }
 

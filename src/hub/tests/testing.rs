@@ -11,7 +11,7 @@ use test_database::TestDatabase;
 use crate::{
     auth::{
         PasswordCost, PasswordHasher, Passwords, RecoveryCodes, Secret, Tickets, TokenKeys,
-        tokens::TokenSettings,
+        links::Links, tokens::TokenSettings,
     },
     chat::{
         Actor, Domain, Foundations, Limits, Means, NewChat, OpaqueKeys, Profile, SendMessage,
@@ -76,6 +76,8 @@ impl Town {
             online: Box::new(|_| false),
             uploads: Uploads::new(self.directory.path().join("uploads")),
             avatar_bytes_max: 1 << 20,
+            attachment_bytes_max: 1 << 20,
+            links: Links::new(&secret),
             codes: RecoveryCodes::new(&secret),
             mailer: None,
             lease,

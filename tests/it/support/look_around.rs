@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use entity::{change, chat, member, message, user};
+use entity::{attachment, change, chat, member, message, user};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, EntityTrait, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbBackend, EntityTrait, PaginatorTrait, Set, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 
 /// Opens the database of a server, running or not.
@@ -111,4 +112,63 @@ pub(crate) async fn makes_staff(database: &DatabaseConnection, user: i64) {
     row.update(database)
         .await
         .expect("a user to make an operator of");
+}
+
+/// The words that the search index holds, in whatever form it keeps them.
+pub(crate) async fn indexed_words(database: &DatabaseConnection) -> Vec<String> {
+    let backend = database.get_database_backend();
+    let looked = database.begin().await.expect("a transaction");
+    let (before, ask) = match backend {
+        DbBackend::Postgres => (
+            "SELECT 1",
+            "SELECT word AS term FROM ts_stat('SELECT words FROM message_search')",
+        ),
+        DbBackend::MySql => ("SELECT 1", "SELECT words AS term FROM message_search"),
+        _ => (
+            "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'message_search', 'row')",
+            "SELECT term FROM vocabulary UNION ALL SELECT words FROM message_search",
+        ),
+    };
+    looked.execute_unprepared(before).await.expect("the index");
+    let rows = looked
+        .query_all_raw(Statement::from_string(backend, ask))
+        .await;
+    let terms = rows.expect("the index").into_iter();
+    let terms = terms.map(|row| row.try_get::<String>("", "term").expect("a word"));
+    let words = terms.flat_map(|terms| terms.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let words = words.map(|word| match backend {
+        DbBackend::MySql => uncoded(&word),
+        _ => word,
+    });
+    let words = words.collect();
+    looked.rollback().await.expect("nothing is left of it");
+    words
+}
+
+/// MySQL is given words as hexadecimal digits.
+fn uncoded(word: &str) -> String {
+    let digits = word.trim_start_matches('w').as_bytes().chunks(2);
+    let bytes = digits.map(|pair| {
+        let pair = std::str::from_utf8(pair).unwrap_or_default();
+        u8::from_str_radix(pair, 16).unwrap_or(b'?')
+    });
+    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+}
+
+/// Empties the search index.
+pub(crate) async fn forgets_index(database: &DatabaseConnection) {
+    for table in ["message_search", "search_mark"] {
+        let emptied = database
+            .execute_unprepared(&format!("DELETE FROM {table}"))
+            .await;
+        emptied.expect("the index");
+    }
+}
+
+/// How many files there are.
+pub(crate) async fn attachments(database: &DatabaseConnection) -> u64 {
+    attachment::Entity::find()
+        .count(database)
+        .await
+        .expect("the files")
 }

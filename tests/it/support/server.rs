@@ -208,6 +208,24 @@ impl Server {
         look_around::account(&database, person.id).await.password
     }
 
+    /// How many files its table knows.
+    pub(crate) async fn attachments(&self) -> u64 {
+        let database = look_around::open(self.database()).await;
+        look_around::attachments(&database).await
+    }
+
+    /// What its search index holds.
+    pub(crate) async fn words_in_index(&self) -> Vec<String> {
+        let database = look_around::open(self.database()).await;
+        look_around::indexed_words(&database).await
+    }
+
+    /// Its search index is lost.
+    pub(crate) async fn forgets_index(&self) {
+        let database = look_around::open(self.database()).await;
+        look_around::forgets_index(&database).await;
+    }
+
     /// What somebody is answered who isn't signed in.
     pub(crate) async fn get(&self, target: &str) -> Reply {
         Request::new("GET", target).send(self.to).await

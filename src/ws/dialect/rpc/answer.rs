@@ -355,7 +355,7 @@ impl From<&ChatError> for Failure {
         match error {
             ChatError::NotFound(Thing::Chat) => Self::plain(NOT_A_MEMBER),
             ChatError::NotFound(Thing::User | Thing::Member) => Self::no_contact(),
-            ChatError::NotFound(Thing::Message | Thing::Session) => {
+            ChatError::NotFound(Thing::Message | Thing::Session | Thing::Attachment) => {
                 Self::told("422", error.to_string())
             }
             ChatError::Forbidden(why) => Self::told(NOT_A_MEMBER, *why),

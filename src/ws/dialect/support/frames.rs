@@ -48,7 +48,7 @@ impl Failure {
 impl From<&ChatError> for Failure {
     fn from(error: &ChatError) -> Self {
         match error {
-            ChatError::NotFound(Thing::Message) => Failure::Argument,
+            ChatError::NotFound(Thing::Message | Thing::Attachment) => Failure::Argument,
             ChatError::NotFound(Thing::Chat | Thing::Member | Thing::User | Thing::Session) => {
                 Failure::NoRecipient
             }

@@ -1,0 +1,208 @@
+//! Following the chats with the search index, beside the writer and never in its transaction.
+//!
+//! Relies on: whatever took a number of a chat is told by this node's writer after the commit; what other nodes didn't
+//! live to index, and what was there before, is found by looking at all chats, at the start and every `LOOK_EVERY`.
+//! Bounded by: `CHATS_AT_ONCE` and `NUMBERS_AT_ONCE` a transaction, a tenth of the time, `TOLD_MAX` chats.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use entity::ChatId;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    chat::{ChatEvent, Publish, tidying::Deleted},
+    store::{Store, Stored},
+};
+
+/// Chats of one transaction, and numbers of all of them.
+const CHATS_AT_ONCE: usize = 100;
+const NUMBERS_AT_ONCE: u64 = 1000;
+/// What comes within this time is indexed together.
+const GATHERED_FOR: Duration = Duration::from_millis(300);
+/// A transaction is followed by so many times its own duration in which the writer has the database alone.
+const RESTS: u32 = 9;
+/// How often all chats are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Chats that one such look gives at once.
+const LOOKED_AT_ONCE: u64 = 1000;
+/// Chats that are remembered; beyond, all are looked at.
+const TOLD_MAX: usize = 100_000;
+/// How long a failure is waited out; doubled up to `RETRY_AT_MOST`.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Chats in which something happened.
+#[derive(Default)]
+pub(crate) struct Told {
+    chats: Mutex<HashSet<ChatId>>,
+    arrived: Notify,
+}
+
+impl Told {
+    fn tell(&self, events: &[Arc<ChatEvent>]) {
+        let mut chats = self.chats.lock();
+        let mut last = None;
+        for event in events.iter().filter(|event| event.seq.is_some()) {
+            // A batch has many of one chat, one after another.
+            if last != Some(event.chat) && chats.len() < TOLD_MAX {
+                chats.insert(event.chat);
+            }
+            last = Some(event.chat);
+        }
+        let is_told = last.is_some();
+        drop(chats);
+        if is_told {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// The chats, and whether some may be missing.
+    fn take(&self) -> (HashSet<ChatId>, bool) {
+        let chats = std::mem::take(&mut *self.chats.lock());
+        let is_full = chats.len() >= TOLD_MAX;
+        (chats, is_full)
+    }
+}
+
+/// The writer's events on their way to the hubs, with a word to those who follow them here.
+pub(crate) struct Telling {
+    pub(crate) told: Arc<Told>,
+    pub(crate) deleted: Arc<Deleted>,
+    pub(crate) hubs: Arc<dyn Publish>,
+}
+
+impl Publish for Telling {
+    fn publish(&self, events: Vec<Arc<ChatEvent>>) {
+        self.told.tell(&events);
+        self.deleted.tell(&events);
+        self.hubs.publish(events);
+    }
+}
+
+/// The task that follows.
+pub(crate) struct Indexer {
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Indexer {
+    pub(crate) fn start(store: Store, told: Arc<Told>) -> Indexer {
+        let stop = CancellationToken::new();
+        let following = Following {
+            store,
+            told,
+            fresh: BTreeSet::new(),
+            backlog: BTreeSet::new(),
+            look_from: Some(ChatId(0)),
+            look_next: Instant::now(),
+        };
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            stopped.run_until_cancelled_owned(following.run()).await;
+        });
+        Indexer {
+            stop,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// Ends; a transaction that was under way is rolled back, and done by the next start.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(failed) = task.await
+        {
+            error!("search: the index's task ended badly: {failed}");
+        }
+    }
+}
+
+struct Following {
+    store: Store,
+    told: Arc<Told>,
+    /// Chats in which something happened just now.
+    fresh: BTreeSet<ChatId>,
+    /// Chats that are further behind.
+    backlog: BTreeSet<ChatId>,
+    /// Where the look at all chats stands; none between two looks.
+    look_from: Option<ChatId>,
+    look_next: Instant,
+}
+
+impl Following {
+    async fn run(mut self) {
+        let mut wait = RETRY_FIRST;
+        loop {
+            let began = Instant::now();
+            match self.step().await {
+                Ok(true) => {
+                    wait = RETRY_FIRST;
+                    tokio::time::sleep(began.elapsed() * RESTS).await;
+                }
+                Ok(false) => self.wait().await,
+                Err(error) => {
+                    warn!("search: the index can't follow, next try in {wait:?}: {error}");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_AT_MOST);
+                }
+            }
+        }
+    }
+
+    /// Does the next piece; false where there is none.
+    async fn step(&mut self) -> Stored<bool> {
+        let (told, are_missing) = self.told.take();
+        self.fresh.extend(told);
+        if are_missing || self.look_next <= Instant::now() {
+            self.look_from.get_or_insert(ChatId(0));
+            self.look_next = Instant::now() + LOOK_EVERY;
+        }
+        let is_fresh = !self.fresh.is_empty();
+        if !is_fresh && self.backlog.is_empty() {
+            return self.look().await;
+        }
+        let from = if is_fresh { &self.fresh } else { &self.backlog };
+        let chats: Vec<ChatId> = from.iter().copied().take(CHATS_AT_ONCE).collect();
+        let numbers = NUMBERS_AT_ONCE / chats.len() as u64;
+        let more = self.store.index(&chats, numbers).await?;
+        for chat in &chats {
+            self.fresh.remove(chat);
+            self.backlog.remove(chat);
+        }
+        self.backlog.extend(more);
+        Ok(true)
+    }
+
+    /// Looks at the next of all chats.
+    async fn look(&mut self) -> Stored<bool> {
+        let Some(from) = self.look_from else {
+            return Ok(false);
+        };
+        let behind = self.store.chats_behind(from, LOOKED_AT_ONCE).await?;
+        if !behind.is_empty() {
+            info!(
+                chats = behind.len(),
+                "search: {} chats are behind in the index",
+                behind.len()
+            );
+        }
+        let is_last = (behind.len() as u64) < LOOKED_AT_ONCE;
+        self.look_from = behind.last().copied().filter(|_| !is_last);
+        self.backlog.extend(behind);
+        Ok(true)
+    }
+
+    /// Waits for something to do, and a moment more for what comes with it.
+    async fn wait(&self) {
+        let _ = tokio::time::timeout_at(self.look_next.into(), self.told.arrived.notified()).await;
+        tokio::time::sleep(GATHERED_FOR).await;
+    }
+}
