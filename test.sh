@@ -27,6 +27,7 @@ step "what is needed"
 install_missing cc=build-essential curl=curl jq=jq python3=python3 node=nodejs npm=npm chromium=chromium \
   mariadb-install-db=mariadb-server
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || install_missing initdb=postgresql
+install_missing redis-server=redis-server
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
   rustup component add rustfmt clippy
 fi
@@ -48,6 +49,16 @@ cargo build --release --workspace --quiet
 
 step "the tour of README.md"
 tests/tour.sh target/release/tertulia
+
+step "a Redis for the tests"
+if [ -z "${TERTULIA_TEST_REDIS_URL:-}" ]; then
+  redis_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  # Ends with its time, however this script ends.
+  timeout 2h redis-server --port "$redis_port" --bind 127.0.0.1 --save "" --logfile "" >target/redis.log 2>&1 &
+  export TERTULIA_TEST_REDIS_URL=redis://127.0.0.1:$redis_port/0
+  until redis-cli -p "$redis_port" ping >/dev/null 2>&1; do kill -0 $!; sleep 0.05; done
+  trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+fi
 
 step "beside a real Django"
 python3 -c 'import ensurepip' 2>/dev/null || install_missing no-such-command=python3-venv
@@ -81,7 +92,7 @@ fi
 
 # The other databases: those that these variables name, where they answer; else private ones.
 . tests/servers.sh
-trap stop_servers EXIT
+trap 'stop_servers; kill $(jobs -p) 2>/dev/null || true' EXIT
 postgres_url=${TERTULIA_TEST_POSTGRES_URL:-} mysql_url=${TERTULIA_TEST_MYSQL_URL:-}
 answers "$postgres_url" || start_postgres
 answers "$mysql_url" || start_mariadb

@@ -59,6 +59,24 @@ limit() {
   echo "$result" >>"$raw"; stop
 }
 
+# across SCENARIO...: the same with two nodes on one database and one Redis, each with every other connection; what the three
+# processes cost goes into the figures together.
+across() {
+  local redis_port=$((service_port + 2)) port pids=() pid
+  local node=(env TERTULIA_DATABASE_URL="sqlite://$place/across.db?mode=rwc" TERTULIA_UPLOADS_DIR="$place/across"
+    TERTULIA_LAYER_URL="redis://127.0.0.1:$redis_port/0")
+  start "$redis_port" redis-server --port "$redis_port" --bind 127.0.0.1 --save "" --dir "$place"
+  pids+=("$server_pid")
+  for port in "$service_port" "$limit_port"; do
+    start "$port" "${node[@]}" TERTULIA_DATA_DIR="$place/node-$port" TERTULIA_BIND="127.0.0.1:$port" "$bin/tertulia" serve
+    pids+=("$server_pid")
+  done
+  result=$(taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port,http://127.0.0.1:$limit_port" \
+    --pid "$(IFS=,; echo "${pids[*]}")" --json "$@")
+  echo "$result" >>"$raw"
+  for pid in "${pids[2]}" "${pids[1]}" "${pids[0]}"; do server_pid=$pid; stop; done
+}
+
 # figure NAME: that number of $result.
 figure() { sed -nE "s/.*\"$1\":(-?[0-9.]+).*/\1/p" <<<"$result"; }
 
@@ -81,6 +99,11 @@ for run in $(seq "$runs"); do
     limit 0 fanout --receivers 500 --seconds "$seconds" --frame-bytes "${frame_bytes%.*}" $manner
     keep "limit$name" server_cpu_us_per_delivery
   done
+
+  if command -v redis-server >/dev/null; then
+    across fanout --receivers 500 --seconds "$seconds" --in-flight 16
+    keep across server_cpu_us_per_delivery
+  fi
 
   for dialect in chats room lobby rpc support; do
     service fanout --receivers 500 --seconds "$seconds" --in-flight 16 --dialect "$dialect"
@@ -151,6 +174,7 @@ row "  the limit itself: lock-step, in flight" limit--lock-step limit--in-flight
 for dialect in chats room lobby rpc support; do
   row "  heard in $dialect, in the chat dialect" "fanout-$dialect" service--in-flight ""
 done
+[ -z "${series[across]:-}" ] || row "  by two nodes and Redis, in memory" across service--in-flight ""
 row "committed sends/s through sockets, singles" sends singles "at least 10"
 row "committed sends/s, the writer alone, singles" writer singles "at least 20"
 row "µs a handshake" service_handshake limit_handshake "at most 10"

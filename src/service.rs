@@ -1,5 +1,7 @@
 //! Wiring: builds the rooms from the bottom up, drains them from the top down. It alone knows every room.
 
+mod layer;
+
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
@@ -20,7 +22,7 @@ use crate::{
     data_dir::{DataDir, DataDirError, DataDirLock},
     hub::{self, HubTasks, Hubs, QueueLimits, QueueTotal},
     journal::Journal,
-    layer::{ChannelLayer, LayerError, MemoryLayer},
+    layer::{ChannelLayer, LayerError},
     lease::{Lease, MemoryLease, RedisLease},
     mail::{MailError, Mailer},
     metrics,
@@ -29,8 +31,8 @@ use crate::{
     rest::{self, Check, Edge, Watch},
     server::{Server, ServerLimits, Tls, TlsError},
     settings::{
-        self, ConnectionRule, JwtAlgorithm, LayerUrl, Registration, Settings, SocketLife,
-        UserDirectory,
+        self, ConnectionRule, JwtAlgorithm, LayerUrl, Registration, Settings, SettingsError,
+        SocketLife, UserDirectory,
     },
     store::{
         AccountColumns, Commit, DjangoBlacklist, DjangoTables, Foreign, MigrationError, Store,
@@ -69,6 +71,9 @@ pub enum StartError {
     /// The Redis that nodes share.
     #[error("LAYER_URL: {0}")]
     Redis(#[from] AddressError),
+    /// A setting that only the rooms which it is for could check.
+    #[error(transparent)]
+    Setting(#[from] SettingsError),
     /// What users and sessions are read into memory at the start.
     #[error("reading what a start needs: {0}")]
     Domain(#[from] chat::ChatError),
@@ -78,6 +83,17 @@ pub enum StartError {
     /// The certificate, or its key.
     #[error("TLS_CERT and TLS_KEY: {0}")]
     Tls(#[from] TlsError),
+    /// Nodes would not find each other's files.
+    #[error(
+        "TERTULIA_UPLOADS_DIR: {} is not the directory that the other nodes of this database use. Name that one, which \
+         all must share; or, if it is lost for good, write {mark} into the file {} there", dir.display(), layer::MARK
+    )]
+    Uploads {
+        /// This node's directory.
+        dir: PathBuf,
+        /// What the database and the right directory hold.
+        mark: String,
+    },
     /// Listening.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -140,15 +156,21 @@ impl Service {
         Store::migrate(&data_dir.database_url(&storage.database_url)?).await?;
         let store = open_store(&settings, &data_dir).await?;
 
-        let layer = parts
-            .layer
-            .unwrap_or_else(|| Arc::new(MemoryLayer::default()));
         let lease = match parts.lease {
             Some(lease) => lease,
             None => lease(&settings).await?,
         };
+        if settings.layer.is_shared() {
+            layer::check_uploads(&store, &uploads(&settings, &data_dir)).await?;
+        }
+        let layer = match parts.layer {
+            Some(layer) => layer,
+            None => layer::open(&settings.layer).await?,
+        };
+        let presence_max = settings.connections.presence_limit;
+        let to_django = layer::to_django(&settings.layer)?;
         let (hubs, hub_tasks) =
-            hub::start(layer, lease.clone(), settings.connections.presence_limit).await?;
+            hub::start(layer.clone(), lease.clone(), presence_max, to_django).await?;
         let queues = QueueLimits {
             frames_max: settings.connections.queue_frames,
             bytes_max: settings.connections.queue_bytes,
@@ -198,7 +220,11 @@ impl Service {
 
         let rule = second_connection(&settings);
         let singles = Singles::new(rule, hubs.clone(), lease.clone());
-        let watch = Arc::new(watch(&store, &registry));
+        let mut watch = watch(&store, &registry);
+        if settings.layer.is_shared() {
+            watch.checks.push(layer::check(layer));
+        }
+        let watch = Arc::new(watch);
         let front = front(&settings, watch.clone(), &domain, hubs, &singles, &registry);
         let metrics = metrics_server(&settings).await?;
         let addresses = settings.listening.bind.iter().map(ToString::to_string);

@@ -9,6 +9,7 @@ pub mod attachment;
 pub mod block;
 pub mod change;
 pub mod chat;
+pub mod deployment;
 pub mod imported;
 pub mod member;
 pub mod message;

@@ -16,6 +16,7 @@ mod m20261121_000003_recovery;
 mod m20261121_000005_imported;
 mod m20261121_000006_search;
 mod m20261121_000007_attachment;
+mod m20261121_000010_deployment;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000005_imported::Migration),
             Box::new(m20261121_000006_search::Migration),
             Box::new(m20261121_000007_attachment::Migration),
+            Box::new(m20261121_000010_deployment::Migration),
         ]
     }
 }

@@ -204,6 +204,8 @@ pub enum What {
         /// The customer of a support chat: all operators hear it too.
         customer: Option<UserId>,
     },
+    /// What a Django project on the same channel layer tells the chat dialect's clients, as it is. Stored nowhere.
+    Passed(Arc<serde_json::Map<String, serde_json::Value>>),
     /// Whoever did it hid the chat, and all that was said so far, from themselves alone. Unnumbered.
     Hidden,
 }

@@ -8,7 +8,7 @@ use std::{
 
 use entity::{ChatId, Seq};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -48,6 +48,8 @@ pub struct Hubs {
     pub(super) layer: Arc<dyn ChannelLayer>,
     pub(super) work: mpsc::Sender<LayerWork>,
     pub(super) tasks: TaskTracker,
+    /// The layer has lost something: the sweep is to look at once.
+    pub(super) lost: Notify,
     /// Connections that hear all chats of their users.
     pub(super) followers: Followers,
     /// Presence over all nodes.
@@ -92,6 +94,7 @@ impl Hubs {
             layer,
             work,
             tasks: TaskTracker::new(),
+            lost: Notify::new(),
             followers: Followers::default(),
             elsewhere: Elsewhere::new(lease),
         });

@@ -28,8 +28,11 @@ mod unread;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use bridge::ToDjango;
 pub use delivery::{Audience, CHAT_DELETED, Encode, Ends, NOT_A_MEMBER, Seat, Voice};
 pub use elsewhere::{OnOwner, Owner};
 pub use follow::{Announce, Beginning, Follow, Following, Reports, Waiting};
@@ -54,6 +57,8 @@ use crate::{
 pub struct HubTasks {
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    /// What is asked over the layer, until somebody stores it.
+    requests: Mutex<Option<mpsc::Receiver<bridge::SendRequest>>>,
 }
 
 /// Begins without a chat. The domain's writer publishes to these hubs. Who is in a chat is told by name up to
@@ -62,22 +67,27 @@ pub async fn start(
     layer: Arc<dyn ChannelLayer>,
     lease: Arc<dyn Lease>,
     presence_max: usize,
+    to_django: ToDjango,
 ) -> Result<(Arc<Hubs>, HubTasks), LayerError> {
     let node = layer.new_channel().await?;
     let (hubs, todo) = Hubs::new(layer, lease, presence_max);
+    let (asks, requests) = mpsc::channel(publish::REQUESTS_MAX);
     let running = HubTasks {
         shutdown: CancellationToken::new(),
         tasks: hubs.tasks.clone(),
+        requests: Mutex::new(Some(requests)),
     };
     running.tasks.spawn(publish::send(
         hubs.clone(),
         node.clone(),
+        to_django,
         todo,
         running.shutdown.clone(),
     ));
     running.tasks.spawn(publish::receive(
         hubs.clone(),
         node,
+        asks,
         running.shutdown.clone(),
     ));
     Ok((hubs, running))
@@ -87,6 +97,10 @@ impl HubTasks {
     /// Hands the hubs the domain that publishes to them, and begins to sweep.
     pub fn attach(&self, hubs: &Arc<Hubs>, domain: &Arc<Domain>) {
         hubs.attach(domain.clone());
+        if let Some(requests) = self.requests.lock().take() {
+            let (domain, shutdown) = (domain.clone(), self.shutdown.clone());
+            self.tasks.spawn(publish::store(domain, requests, shutdown));
+        }
         self.tasks.spawn(follow::run(
             hubs.clone(),
             domain.clone(),

@@ -2,24 +2,31 @@
 
 use std::{sync::Arc, time::Duration};
 
-use entity::ChatId;
-use futures_util::FutureExt;
+use entity::{ChatId, ContentType};
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    bridge::{self, Heard},
+    bridge::{self, Heard, SendRequest, ToDjango},
     elsewhere::Note,
     hubs::Hubs,
 };
-use crate::{chat::ChatEvent, layer::LayerError, metrics};
+use crate::{
+    chat::{ChatEvent, Domain, SendMessage},
+    layer::{Complaints, LayerError, LayerMessage},
+    metrics,
+};
 
-/// A layer that is away is asked again after so long.
+/// A channel that can't be read is asked again after so long.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// Events of other nodes that are delivered at once.
+/// What is done for the layer at once, and events of other nodes that are delivered at once.
 const AT_HAND_MAX: usize = 256;
+/// Messages that Django wants to be stored and that wait for it; one more is dropped.
+pub(super) const REQUESTS_MAX: usize = 1000;
+/// Of these, so many are in the writer's hands.
+const STORED_AT_ONCE: usize = 64;
 
 /// Something for the layer's task.
 pub(super) enum LayerWork {
@@ -33,68 +40,96 @@ pub(super) enum LayerWork {
     Note(ChatId, Note),
 }
 
-/// Does what is to be done, in order, until the hubs end.
+/// Does what is to be done, in order, until the hubs end; then leaves the layer.
 pub(super) async fn send(
     hubs: Arc<Hubs>,
     node: String,
+    to_django: ToDjango,
     mut todo: mpsc::Receiver<LayerWork>,
     shutdown: CancellationToken,
 ) {
+    if let Err(error) = hubs.layer.group_add(bridge::REQUESTS, &node).await {
+        debug!("the channel layer: {error}");
+    }
+    let mut works = Vec::with_capacity(AT_HAND_MAX);
     loop {
-        let work = tokio::select! {
-            work = todo.recv() => work,
-            () = shutdown.cancelled() => None,
-        };
-        let Some(work) = work else { return };
-        let (chat, done) = match work {
-            LayerWork::Join(chat) => (
-                chat,
-                hubs.layer.group_add(&bridge::group(chat), &node).await,
-            ),
-            LayerWork::Leave(chat) => (
-                chat,
-                hubs.layer.group_discard(&bridge::group(chat), &node).await,
-            ),
-            LayerWork::Note(chat, note) => {
-                let Some(message) = bridge::outgoing_note(&node, &note) else {
-                    continue;
-                };
-                (
-                    chat,
-                    hubs.layer.group_send(&bridge::group(chat), message).await,
-                )
-            }
-            LayerWork::Send(event) => {
-                let Some(message) = bridge::outgoing(&node, &event) else {
-                    continue;
-                };
-                let sent = hubs
-                    .layer
-                    .group_send(&bridge::group(event.chat), message)
-                    .await;
-                let outcome = if sent.is_ok() { "sent" } else { "failed" };
-                metrics::LAYER_PUBLISHES.of(outcome).one();
-                (event.chat, sent)
-            }
-        };
-        if let Err(error) = done {
-            debug!(chat = %chat, "chat {chat}: the channel layer: {error}");
-            if let Some(hub) = hubs.find(chat) {
-                // The sweep joins again.
-                hub.set_joined(false);
-            }
+        tokio::select! {
+            biased;
+            _ = todo.recv_many(&mut works, AT_HAND_MAX) => {}
+            () = shutdown.cancelled() => break,
         }
+        carry_out(&hubs, &node, &to_django, &works).await;
+        works.clear();
+    }
+    if let Err(error) = hubs.layer.end_channel(&node).await {
+        debug!("the channel layer: {error}");
     }
 }
 
-/// Hands what other nodes tell to the hubs.
-pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: CancellationToken) {
+/// What is of one sort and comes in a row goes together: as many round trips as there are such rows.
+async fn carry_out(hubs: &Hubs, node: &str, to_django: &ToDjango, works: &[LayerWork]) {
+    let is_same = |one: &LayerWork, next: &LayerWork| {
+        std::mem::discriminant(one) == std::mem::discriminant(next)
+    };
+    for row in works.chunk_by(is_same) {
+        let mut messages: Vec<(String, LayerMessage)> = Vec::new();
+        let (mut moves, mut events) = (Vec::new(), 0);
+        for work in row {
+            match work {
+                LayerWork::Join(chat) => moves.push((*chat, true)),
+                LayerWork::Leave(chat) => moves.push((*chat, false)),
+                LayerWork::Note(chat, note) => {
+                    let message = bridge::outgoing_note(node, note);
+                    messages.extend(message.map(|message| (bridge::group(*chat), message)));
+                }
+                LayerWork::Send(event) => {
+                    events += 1;
+                    let to_nodes = bridge::outgoing(node, event);
+                    messages.extend(to_nodes.map(|message| (bridge::group(event.chat), message)));
+                    messages.extend(to_django.outgoing(event));
+                }
+            }
+        }
+        if !messages.is_empty() {
+            let sent = hubs.layer.group_send_all(messages).await;
+            let outcome = if sent.is_ok() { "sent" } else { "failed" };
+            metrics::LAYER_PUBLISHES.of(outcome).add(events);
+            if let Err(error) = sent {
+                debug!("the channel layer: {error}");
+            }
+        }
+        let moved = moves.into_iter().map(|(chat, joins)| async move {
+            let group = bridge::group(chat);
+            let moved = match joins {
+                true => hubs.layer.group_add(&group, node).await,
+                false => hubs.layer.group_discard(&group, node).await,
+            };
+            if let Err(error) = moved {
+                debug!(chat = %chat, "chat {chat}: the channel layer: {error}");
+                if let Some(hub) = hubs.find(chat) {
+                    // The sweep joins again.
+                    hub.set_joined(false);
+                }
+            }
+        });
+        join_all(moved).await;
+    }
+}
+
+/// Hands what other nodes tell to the hubs, and what Django wants to be stored to whoever does.
+pub(super) async fn receive(
+    hubs: Arc<Hubs>,
+    node: String,
+    requests: mpsc::Sender<SendRequest>,
+    shutdown: CancellationToken,
+) {
+    let complaints = Complaints::default();
     let mut is_away = false;
     metrics::UP.of("layer").set(1);
     let mut events = Vec::new();
     loop {
         let heard = tokio::select! {
-            heard = hear(&hubs, &node, &mut events) => heard,
+            heard = hear(&hubs, &node, &mut events, &requests, &complaints) => heard,
             () = shutdown.cancelled() => return,
         };
         metrics::LAYER_RECEIVED.add(events.len());
@@ -106,15 +141,18 @@ pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: Cancellatio
                     metrics::LAYER_RECONNECTS.one();
                     metrics::UP.of("layer").set(1);
                     info!("the channel layer is back");
+                    hubs.lost.notify_one();
                 }
+            }
+            Err(LayerError::Lost(why)) => {
+                metrics::LAYER_RECONNECTS.one();
+                info!("the channel layer lost messages ({why}): comparing with the database");
+                hubs.lost.notify_one();
             }
             Err(error) => {
                 metrics::UP.of("layer").set(0);
                 if !std::mem::replace(&mut is_away, true) {
                     warn!("the channel layer doesn't answer, the sweep carries on: {error}");
-                }
-                for hub in hubs.all() {
-                    hub.set_joined(false);
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -123,20 +161,67 @@ pub(super) async fn receive(hubs: Arc<Hubs>, node: String, shutdown: Cancellatio
 }
 
 /// Waits for a message, and takes those that wait behind it too: hubs deliver their events in one burst.
-async fn hear(hubs: &Hubs, node: &str, events: &mut Vec<Arc<ChatEvent>>) -> Result<(), LayerError> {
-    let mut message = hubs.layer.receive(node).await?;
+async fn hear(
+    hubs: &Hubs,
+    node: &str,
+    events: &mut Vec<Arc<ChatEvent>>,
+    requests: &mpsc::Sender<SendRequest>,
+    complaints: &Complaints,
+) -> Result<(), LayerError> {
+    let mut next = hubs.layer.receive(node).await?;
     loop {
-        match bridge::incoming(node, message) {
-            Some(Heard::Event(event)) => events.push(Arc::new(event)),
-            Some(Heard::Note(note)) => hubs.hear_note(note),
-            None => debug!("a message of the channel layer is not for this node"),
+        match bridge::incoming(node, &next) {
+            Ok(Heard::Event(event)) => events.push(Arc::new(event)),
+            Ok(Heard::Note(note)) => hubs.hear_note(note),
+            Ok(Heard::Send(request)) => {
+                if requests.try_send(request).is_err() {
+                    complaints.log(&"more chat.send than can be stored");
+                }
+            }
+            Ok(Heard::Own) => {}
+            Err(error) => complaints.log(&error),
         }
         if events.len() == AT_HAND_MAX {
             return Ok(());
         }
         match hubs.layer.receive(node).now_or_never() {
-            Some(next) => message = next?,
+            Some(message) => next = message?,
             None => return Ok(()),
+        }
+    }
+}
+
+/// Stores what Django wants to be stored, in its order, until the hubs end. Every node tries: the sender's own key lets
+/// one row be.
+pub(super) async fn store(
+    domain: Arc<Domain>,
+    mut requests: mpsc::Receiver<SendRequest>,
+    shutdown: CancellationToken,
+) {
+    let complaints = Complaints::default();
+    let mut stored = FuturesUnordered::new();
+    loop {
+        let request = tokio::select! {
+            request = requests.recv(), if stored.len() < STORED_AT_ONCE => request,
+            Some(answer) = stored.next() => {
+                if let Err(error) = answer {
+                    complaints.log(&format_args!("chat.send: {error}"));
+                }
+                continue;
+            }
+            () = shutdown.cancelled() => return,
+        };
+        let Some(request) = request else { return };
+        let send = SendMessage {
+            chat: request.chat,
+            text: request.text,
+            client_id: Some(request.client_id),
+            reply_to: None,
+            content_type: ContentType::Text,
+        };
+        match domain.messages.post_as(request.sender, send).await {
+            Ok(answer) => stored.push(answer),
+            Err(error) => complaints.log(&format_args!("chat.send: {error}")),
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 };
 
 const EVERY: Duration = Duration::from_secs(2);
+/// After a loss it looks at once, but no more often than this.
+const LEAST: Duration = Duration::from_millis(250);
 /// What was changed shortly before the last sweep may have been committed after it.
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 /// Hubs asked for by one query.
@@ -29,15 +31,20 @@ const LOOKS_EVERY: Duration = Duration::from_secs(1);
 /// Sweeps until the hubs end.
 pub(super) async fn run(hubs: Arc<Hubs>, domain: Arc<Domain>, shutdown: CancellationToken) {
     let (mut sweeps, mut looks) = (every(EVERY), every(LOOKS_EVERY));
+    let mut last = Instant::now();
     loop {
         tokio::select! {
-            _ = sweeps.tick() => {
-                hubs.forget_empty();
-                sweep(&hubs, &domain).await;
+            _ = sweeps.tick() => hubs.forget_empty(),
+            // What is lost too soon after the last sweep is left to the next.
+            () = hubs.lost.notified(), if last.elapsed() >= LEAST => {}
+            _ = looks.tick() => {
+                look_around(&hubs);
+                continue;
             }
-            _ = looks.tick() => look_around(&hubs),
             () = shutdown.cancelled() => return,
         }
+        sweep(&hubs, &domain).await;
+        last = Instant::now();
     }
 }
 

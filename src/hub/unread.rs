@@ -80,6 +80,7 @@ impl Tally {
             | What::Left { .. }
             | What::Presence(_)
             | What::Opened { .. }
+            | What::Passed(_)
             | What::Hidden => return false,
         }
         !std::mem::replace(&mut self.is_reported, true)

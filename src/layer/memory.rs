@@ -61,14 +61,29 @@ impl ChannelLayer for MemoryLayer {
         Box::pin(async move { Ok(name) })
     }
 
-    fn group_add<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
-        self.state
-            .lock()
-            .groups
-            .entry(group.to_owned())
-            .or_default()
-            .insert(channel.to_owned());
+    fn end_channel<'a>(&'a self, channel: &'a str) -> Layered<'a, ()> {
+        let mut state = self.state.lock();
+        state.channels.remove(channel);
+        state.groups.retain(|_, channels| {
+            channels.remove(channel);
+            !channels.is_empty()
+        });
         Box::pin(async { Ok(()) })
+    }
+
+    fn group_add<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
+        let mut state = self.state.lock();
+        let is_here = state.channels.contains_key(channel);
+        if is_here {
+            let channels = state.groups.entry(group.to_owned()).or_default();
+            channels.insert(channel.to_owned());
+        }
+        Box::pin(async move {
+            match is_here {
+                true => Ok(()),
+                false => Err(LayerError::Name(channel.to_owned())),
+            }
+        })
     }
 
     fn group_discard<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
@@ -134,11 +149,14 @@ impl ChannelLayer for MemoryLayer {
 mod tests {
     use super::*;
 
+    fn message(n: usize) -> LayerMessage {
+        LayerMessage::pack(&serde_json::json!({"type": "x", "n": n})).expect("packed")
+    }
+
     #[tokio::test]
     async fn a_full_channel_keeps_the_oldest_and_refuses_what_comes() {
         let layer = MemoryLayer::default();
         let channel = layer.new_channel().await.unwrap();
-        let message = |n: usize| LayerMessage::from_iter([("n".to_owned(), n.into())]);
         for n in 0..CHANNEL_MESSAGES_MAX {
             layer.send(&channel, message(n)).await.unwrap();
         }
@@ -146,5 +164,23 @@ mod tests {
         assert!(matches!(one_more, Err(LayerError::Full)), "{one_more:?}");
         assert_eq!(layer.receive(&channel).await.unwrap(), message(0));
         layer.send(&channel, message(7)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_channel_that_has_ended() {
+        let layer = MemoryLayer::default();
+        let [stays, ends] = [
+            layer.new_channel().await.unwrap(),
+            layer.new_channel().await.unwrap(),
+        ];
+        layer.group_add("trip", &ends).await.unwrap();
+        layer.end_channel(&ends).await.unwrap();
+        assert!(!layer.has_others());
+        assert!(layer.state.lock().groups.is_empty());
+        layer.group_send("trip", message(1)).await.unwrap();
+        assert!(layer.send(&ends, message(2)).await.is_err());
+        assert!(layer.group_add("trip", &ends).await.is_err());
+        layer.send(&stays, message(3)).await.unwrap();
+        assert_eq!(layer.receive(&stays).await.unwrap(), message(3));
     }
 }

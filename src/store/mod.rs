@@ -10,6 +10,7 @@ mod batch;
 mod chats;
 mod clock;
 mod connect;
+mod deployment;
 mod django;
 mod edits;
 mod error;

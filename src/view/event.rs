@@ -92,6 +92,9 @@ pub enum EventView<'a> {
         /// Never goes back.
         last_read_seq: i64,
     },
+    /// Whatever a Django project wants to be told, as it is.
+    #[serde(untagged)]
+    Passed(&'a serde_json::Map<String, serde_json::Value>),
 }
 
 /// A reaction that was put or taken back.
@@ -266,8 +269,51 @@ impl<'a> EventView<'a> {
                 last_read_message_id: last_read_message.map(|id| id.0),
                 last_read_seq: last_read_seq.0,
             },
+            What::Passed(frame) => Self::Passed(frame),
             What::Opened { .. } | What::Hidden => return None,
         })
+    }
+
+    /// The `type` of each event.
+    pub const NAMES: &'static [&'static str] = &[
+        "message",
+        "message_edited",
+        "message_deleted",
+        "reaction_added",
+        "reaction_removed",
+        "member_joined",
+        "member_left",
+        "member_changed",
+        "chat_updated",
+        "chat_deleted",
+        "typing",
+        "presence",
+        "user_online",
+        "user_offline",
+        "messages_read",
+    ];
+
+    /// Its `type`; none of what is passed on as it is.
+    pub fn name(&self) -> Option<&'static str> {
+        let number = match self {
+            Self::Message { .. } => 0,
+            Self::MessageEdited { .. } => 1,
+            Self::MessageDeleted { .. } => 2,
+            Self::ReactionAdded(_) => 3,
+            Self::ReactionRemoved(_) => 4,
+            Self::MemberJoined(_) => 5,
+            Self::MemberLeft(_) => 6,
+            Self::MemberChanged(_) => 7,
+            Self::ChatUpdated { .. } => 8,
+            Self::ChatDeleted { .. } => 9,
+            Self::Typing { .. } => 10,
+            Self::Presence(_) => 11,
+            Self::UserOnline(_) => 12,
+            Self::UserOffline(_) => 13,
+            Self::MessagesRead { .. } => 14,
+            Self::Passed(_) => return None,
+        };
+        Self::NAMES.get(number).copied()
     }
 
     /// The same as the sender of its message sees it: with the key that they gave it.

@@ -262,6 +262,10 @@ impl ChannelLayer for Fickle {
         self.under.new_channel()
     }
 
+    fn end_channel<'a>(&'a self, channel: &'a str) -> Layered<'a, ()> {
+        self.under.end_channel(channel)
+    }
+
     fn group_add<'a>(&'a self, group: &'a str, channel: &'a str) -> Layered<'a, ()> {
         self.under.group_add(group, channel)
     }

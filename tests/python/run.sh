@@ -40,3 +40,4 @@ fi
 for project in sqlite "$postgres"; do
   "$python" django_live.py "$binary" "$project"
 done
+"$python" channels_live.py "$binary"

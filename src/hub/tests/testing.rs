@@ -63,7 +63,9 @@ impl Town {
             ..Limits::default()
         };
         let lease: Arc<dyn Lease> = Arc::new(MemoryLease::default());
-        let (hubs, tasks) = hub::start(layer, lease.clone(), 200).await.unwrap();
+        let (hubs, tasks) = hub::start(layer, lease.clone(), 200, hub::ToDjango::default())
+            .await
+            .unwrap();
         let store = self.store().await;
         let foundations = Foundations {
             store: store.clone(),

@@ -4,15 +4,24 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+use tertulia::layer::{ChannelLayer, CoreLayer, PubSubLayer, RedisOptions};
 
 /// Where the Redis answers that all tests share. Where it is set, no test is skipped for want of a Redis.
 const PROMISED: &str = "TERTULIA_TEST_REDIS_URL";
 /// Only a failure waits this long.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which of channels_redis' two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    PubSub,
+    Core,
+}
 
 /// A server of the test's own, in a directory of its own, or the shared one.
 pub(crate) struct TestRedis {
@@ -27,6 +36,47 @@ struct Own {
 }
 
 impl TestRedis {
+    /// The shared server; one of its own where none is promised; none where this machine has no Redis either.
+    pub(crate) fn find() -> Option<Self> {
+        match std::env::var(PROMISED) {
+            Ok(url) if !url.is_empty() => Some(TestRedis { url, own: None }),
+            _ => Self::start(),
+        }
+    }
+
+    /// A layer on it, with a prefix that no other test has, which is told too.
+    pub(crate) async fn layer(&self, form: Form, keys: &[&str]) -> (Arc<dyn ChannelLayer>, String) {
+        let prefix = format!("test-{}-", rand::random::<u64>());
+        (self.layer_with(form, &prefix, keys).await, prefix)
+    }
+
+    /// Another process' layer.
+    pub(crate) async fn layer_with(
+        &self,
+        form: Form,
+        prefix: &str,
+        keys: &[&str],
+    ) -> Arc<dyn ChannelLayer> {
+        let options = RedisOptions {
+            addresses: vec![self.url.parse().expect("an address")],
+            prefix: prefix.to_owned(),
+            encryption_keys: keys.iter().map(|&key| key.to_owned()).collect(),
+        };
+        match form {
+            Form::PubSub => Arc::new(PubSubLayer::open(options).await),
+            Form::Core => Arc::new(CoreLayer::open(options).await),
+        }
+    }
+
+    /// A connection that sees what others see.
+    pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url.as_str()).expect("an address");
+        client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("a connection")
+    }
+
     /// A server of its own, which the test may stop. None where this machine has none, and none is promised.
     pub(crate) fn start() -> Option<Self> {
         Self::start_with(|place, port| {
@@ -153,6 +203,16 @@ impl TestRedis {
         if let Some(mut process) = own.process.take() {
             process.kill().expect("killed");
             process.wait().expect("ended");
+        }
+    }
+}
+
+impl TestRedis {
+    /// Forgets what the own server has kept; while it is stopped.
+    pub(crate) fn forgets(&mut self) {
+        let kept = self.own().place.path().join("appendonlydir");
+        if kept.exists() {
+            std::fs::remove_dir_all(kept).expect("its data is removed");
         }
     }
 }

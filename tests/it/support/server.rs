@@ -169,6 +169,11 @@ impl Server {
         self.to
     }
 
+    /// How it was started.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Its database.
     pub(crate) fn database(&self) -> &str {
         &self.place.url

@@ -75,6 +75,7 @@ pub(in crate::ws::dialect) fn encode(
         | What::Presence(_)
         | What::Read { .. }
         | What::Opened { .. }
+        | What::Passed(_)
         | What::Hidden => None,
     }
 }

@@ -141,6 +141,7 @@ pub(in crate::ws::dialect) fn encode(
         | What::ChatDeleted(_)
         | What::Read { .. }
         | What::Opened { .. }
+        | What::Passed(_)
         | What::Hidden => return None,
     };
     Some(if event.is_ephemeral() {

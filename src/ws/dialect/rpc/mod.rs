@@ -88,6 +88,7 @@ pub(super) fn encode(_: &ChatHead, event: &ChatEvent, audience: Audience) -> Opt
         | What::Left { .. }
         | What::Presence(_)
         | What::Opened { .. }
+        | What::Passed(_)
         | What::Hidden => None,
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn encode(
         | What::Left { .. }
         | What::Presence(_)
         | What::Opened { .. }
+        | What::Passed(_)
         | What::Hidden => return None,
     };
     let frame = (!audience.is_origin).then(|| push(shown))?;

@@ -1,0 +1,142 @@
+//! What one connection to Redis is subscribed to: it is told what is wanted, and brings that about in batches, anew
+//! after each reconnection.
+
+use std::{collections::HashSet, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
+use tracing::debug;
+
+use super::DEADLINE;
+use crate::redis::Link;
+
+/// Names in one command.
+const AT_ONCE: usize = 1000;
+/// When a subscription that could not be made is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    wanted: Mutex<Wanted>,
+    changed: Notify,
+    /// The last change that has been brought about.
+    applied: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    names: HashSet<String>,
+    /// Names that were wanted or forgotten since they were last looked at.
+    touched: Vec<String>,
+    changes: u64,
+}
+
+impl Subscriptions {
+    /// Wants to hear a name. What comes back is for `applied`.
+    pub(super) fn want(&self, name: &str) -> u64 {
+        let mut wanted = self.wanted.lock();
+        if wanted.names.insert(name.to_owned()) {
+            wanted.touch(name);
+            self.changed.notify_one();
+        }
+        wanted.changes
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        let mut wanted = self.wanted.lock();
+        if wanted.names.remove(name) {
+            wanted.touch(name);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until a change has been brought about; whether it was, in time.
+    pub(super) async fn applied(&self, change: u64) -> bool {
+        let mut applied = self.applied.subscribe();
+        let done = timeout(DEADLINE, applied.wait_for(|applied| *applied >= change)).await;
+        matches!(done, Ok(Ok(_)))
+    }
+
+    /// Brings about what is wanted, for ever. After a reconnection `back` is called once all is as it was.
+    pub(super) async fn keep(&self, link: &Link, mut made: watch::Receiver<u64>, back: impl Fn()) {
+        let mut subscribed = HashSet::new();
+        let mut connections = *made.borrow_and_update();
+        let mut is_back = false;
+        loop {
+            let now = *made.borrow_and_update();
+            if std::mem::replace(&mut connections, now) != now {
+                subscribed.clear();
+                self.wanted.lock().touch_all();
+                is_back = true;
+            }
+            let is_whole = self.apply(link, &mut subscribed).await;
+            if is_whole && link.is_up() && std::mem::take(&mut is_back) {
+                back();
+            }
+            tokio::select! {
+                () = self.changed.notified() => {}
+                _ = made.changed() => {}
+                () = tokio::time::sleep(RETRY), if !is_whole => {}
+            }
+        }
+    }
+
+    /// Whether nothing is left to do.
+    async fn apply(&self, link: &Link, subscribed: &mut HashSet<String>) -> bool {
+        let (touched, changes, add, remove) = {
+            let mut wanted = self.wanted.lock();
+            let touched = std::mem::take(&mut wanted.touched);
+            let (mut add, mut remove) = (Vec::new(), Vec::new());
+            for name in touched.iter().collect::<HashSet<_>>() {
+                match (wanted.names.contains(name), subscribed.contains(name)) {
+                    (true, false) => add.push(name.clone()),
+                    (false, true) => remove.push(name.clone()),
+                    (true, true) | (false, false) => {}
+                }
+            }
+            (touched, wanted.changes, add, remove)
+        };
+        let Some(mut connection) = link.connection() else {
+            self.wanted.lock().touched.extend(touched);
+            return false;
+        };
+        let mut failed = None;
+        for names in remove.chunks(AT_ONCE) {
+            match timeout(DEADLINE, connection.unsubscribe(names)).await {
+                Ok(Ok(())) => names.iter().for_each(|name| {
+                    subscribed.remove(name);
+                }),
+                Ok(Err(error)) => failed = Some(link.failed(&error).to_string()),
+                Err(_) => failed = Some("late".to_owned()),
+            }
+        }
+        for names in add.chunks(AT_ONCE) {
+            match timeout(DEADLINE, connection.subscribe(names)).await {
+                Ok(Ok(())) => subscribed.extend(names.iter().cloned()),
+                Ok(Err(error)) => failed = Some(link.failed(&error).to_string()),
+                Err(_) => failed = Some("late".to_owned()),
+            }
+        }
+        if let Some(error) = failed {
+            debug!("the channel layer's subscriptions are tried again: {error}");
+            self.wanted.lock().touched.extend(touched);
+            return false;
+        }
+        self.applied.send_replace(changes);
+        true
+    }
+}
+
+impl Wanted {
+    fn touch(&mut self, name: &str) {
+        self.touched.push(name.to_owned());
+        self.changes += 1;
+    }
+
+    fn touch_all(&mut self) {
+        self.touched = self.names.iter().cloned().collect();
+    }
+}
