@@ -124,6 +124,10 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
     ),
     ("GET", "/api/chats/{chat}/events/", "", Member),
     ("POST", "/api/chats/{chat}/read/", "{}", Member),
+    ("POST", "/api/chats/{chat}/attachments/", "{}", Member),
+    ("GET", "/api/attachments/{message}/", "", Nothing),
+    ("GET", "/api/search/", "", SignIn),
+    ("GET", "/api/users/me/export/", "", SignIn),
 ];
 
 /// The frames of the chat dialect that do something.

@@ -142,12 +142,6 @@ impl TestRedis {
         url.trim_end_matches("/0")
     }
 
-    /// What it kept is gone: it starts empty.
-    pub(crate) fn forgets(&mut self) {
-        let kept = self.own().place.path().join("appendonlydir");
-        std::fs::remove_dir_all(kept).expect("what it kept");
-    }
-
     /// The own server's socket.
     pub(crate) fn unix_socket(&self) -> PathBuf {
         self.own().place.path().join("redis.sock")

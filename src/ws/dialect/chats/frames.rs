@@ -39,6 +39,10 @@ pub(in crate::ws::dialect) const EVENTS: &[&str] = &[
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each lives for one serialisation, on the stack"
+)]
 enum Frame<'a> {
     ConnectionEstablished {
         message: &'static str,
