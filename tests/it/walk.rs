@@ -124,7 +124,12 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
     ),
     ("GET", "/api/chats/{chat}/events/", "", Member),
     ("POST", "/api/chats/{chat}/read/", "{}", Member),
-    ("POST", "/api/chats/{chat}/attachments/", "{}", Member),
+    (
+        "POST",
+        "/api/chats/{chat}/attachments/",
+        "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.txt\"\r\n\r\nintruder\r\n--B--\r\n",
+        Member,
+    ),
     ("GET", "/api/attachments/{message}/", "", Nothing),
     ("GET", "/api/search/", "", SignIn),
     ("GET", "/api/users/me/export/", "", SignIn),
@@ -190,6 +195,9 @@ impl Scene {
         let request = Request::new(method, &target);
         match body {
             "" => request,
+            body if body.starts_with("--B") => {
+                request.body("multipart/form-data; boundary=B", fill(body))
+            }
             body => request.body("application/json", fill(body)),
         }
     }
