@@ -106,7 +106,7 @@ pub struct Layer {
     #[arg(long, value_name = "PATTERN", default_value = "chat_{id}", value_parser = units::layer_group)]
     pub layer_group: String,
     /// Events that also go to that group, comma-separated, as in message,message_edited: each as
-    /// chat.<event>, with the keys of the chat dialect's frame. Every Django consumer in the group
+    /// chat.{event}, with the keys of the chat dialect's frame. Every Django consumer in the group
     /// needs a method for each
     #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
     pub layer_events: Vec<String>,
