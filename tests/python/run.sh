@@ -4,8 +4,8 @@
 # requirements.txt changed. The project is kept in SQLite, and in PostgreSQL: that of
 # TERTULIA_TEST_POSTGRES, such as postgres://postgres@127.0.0.1:5432, else a server of its own.
 set -euo pipefail
-cd "$(dirname "$0")"
 binary=$(realpath "${1:?name the binary}")
+cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1
 
 environment=${TERTULIA_PYTHON:-../../target/python}
