@@ -1,6 +1,6 @@
 // Where messages are written: drafts, answers, edits.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { html, useLayoutEffect, useRef, useState } from './html.js';
 import { Icon } from './icons.js';
 import { drafts } from '../kept.js';
 import { nameOf } from '../text.js';
@@ -17,12 +17,13 @@ export function Composer({ store, chat, replyTo, editing, onDone, onEditLast, ha
   const typed = useRef(0);
   const { me, client } = store;
 
-  useEffect(() => setText(drafts.get(me.id, chat.id)), [chat.id]);
-  useEffect(() => {
+  // Before the next key comes: an effect after the frame would lose what is typed at once.
+  useLayoutEffect(() => setText(drafts.get(me.id, chat.id)), [chat.id]);
+  useLayoutEffect(() => {
     if (editing) setText(editing.text);
     if (editing || replyTo) ref.current.focus();
   }, [editing, replyTo]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // A phone's keyboard would cover what is to be read first.
     if (matchMedia('(hover: hover)').matches) ref.current.focus();
   }, [chat.id]);
