@@ -20,22 +20,28 @@ mkdir -p target/bench
 raw=$PWD/target/bench/$(date +%Y%m%d-%H%M%S).jsonl
 # On the disk of the checkout: a temporary directory in memory would make commits free.
 place=$(mktemp -d "$PWD/target/bench/run.XXXXXX")
-server_pid=
+server_pids=()
+# stop: ends all servers that run, the last one first.
 stop() {
-  [ -z "$server_pid" ] || { kill "$server_pid" && wait "$server_pid" || true; }
-  server_pid=
+  local at
+  for ((at = ${#server_pids[@]} - 1; at >= 0; at--)); do
+    kill "${server_pids[at]}" && wait "${server_pids[at]}" || true
+  done
+  server_pids=()
 }
 trap 'stop; rm -rf "$place"' EXIT
 
-export TERTULIA_DATA_DIR=$place/data TERTULIA_BIND=127.0.0.1:$service_port
+export TERTULIA_DATA_DIR TERTULIA_BIND=127.0.0.1:$service_port
 export TERTULIA_SECRET_KEY="only for this benchmark: $(basename "$place")"
 export TERTULIA_MESSAGES_PER_MINUTE=0 TERTULIA_FRAMES_PER_SECOND=0 TERTULIA_LOG=warn
 
 # start PORT COMMAND...: starts a server on its core and waits until it listens.
 start() {
   local port=$1; shift
+  ! (: </dev/tcp/127.0.0.1/"$port") 2>/dev/null || { echo "port $port is taken: see BENCH_PORT" >&2; exit 1; }
   taskset -c "$server_core" "$@" >>"$place/server.log" 2>&1 &
-  server_pid=$!
+  local server_pid=$!
+  server_pids+=("$server_pid")
   for _ in $(seq 200); do
     if (: </dev/tcp/127.0.0.1/"$port") 2>/dev/null; then return; fi
     kill -0 "$server_pid" 2>/dev/null || break
@@ -44,37 +50,43 @@ start() {
   echo "the server on port $port didn't start:" >&2; tail -20 "$place/server.log" >&2; exit 1
 }
 
+# fresh: a data directory of its own for the next load: what another one left to the search index is not its cost.
+fresh() {
+  TERTULIA_DATA_DIR=$(mktemp -d "$place/data.XXXXXX")
+}
+
 # service SCENARIO...: starts the service, runs the load, stops it. The figures are in $result.
 service() {
+  fresh
   start "$service_port" "$bin/tertulia" serve
-  result=$(taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port" --pid "$server_pid" --json "$@")
+  result=$(taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port" --pid "${server_pids[0]}" --json "$@")
   echo "$result" >>"$raw"; stop
+  rm -rf "$TERTULIA_DATA_DIR"
 }
 
 # limit PAGE_BYTES SCENARIO...: the same with the limit server.
 limit() {
   local page_bytes=$1; shift
   start "$limit_port" "$bin/limit" --bind "127.0.0.1:$limit_port" --page-bytes "$page_bytes"
-  result=$(taskset -c "$load_core" "$bin/tertulia" load --limit --url "http://127.0.0.1:$limit_port" --pid "$server_pid" --json "$@")
+  result=$(taskset -c "$load_core" "$bin/tertulia" load --limit --url "http://127.0.0.1:$limit_port" --pid "${server_pids[0]}" --json "$@")
   echo "$result" >>"$raw"; stop
 }
 
 # across SCENARIO...: the same with two nodes on one database and one Redis, each with every other connection; what the three
 # processes cost goes into the figures together.
 across() {
-  local redis_port=$((service_port + 2)) port pids=() pid
-  local node=(env TERTULIA_DATABASE_URL="sqlite://$place/across.db?mode=rwc" TERTULIA_UPLOADS_DIR="$place/across"
-    TERTULIA_LAYER_URL="redis://127.0.0.1:$redis_port/0")
+  local redis_port=$((service_port + 2)) port
+  fresh
+  local shared=(env TERTULIA_DATABASE_URL="sqlite://$TERTULIA_DATA_DIR/shared.db?mode=rwc")
+  local node=("${shared[@]}" TERTULIA_UPLOADS_DIR="$TERTULIA_DATA_DIR/uploads" TERTULIA_LAYER_URL="redis://127.0.0.1:$redis_port/0")
   start "$redis_port" redis-server --port "$redis_port" --bind 127.0.0.1 --save "" --dir "$place"
-  pids+=("$server_pid")
   for port in "$service_port" "$limit_port"; do
-    start "$port" "${node[@]}" TERTULIA_DATA_DIR="$place/node-$port" TERTULIA_BIND="127.0.0.1:$port" "$bin/tertulia" serve
-    pids+=("$server_pid")
-  done
-  result=$(taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port,http://127.0.0.1:$limit_port" \
-    --pid "$(IFS=,; echo "${pids[*]}")" --json "$@")
-  echo "$result" >>"$raw"
-  for pid in "${pids[2]}" "${pids[1]}" "${pids[0]}"; do server_pid=$pid; stop; done
+    start "$port" "${node[@]}" TERTULIA_DATA_DIR="$TERTULIA_DATA_DIR/$port" TERTULIA_BIND="127.0.0.1:$port" "$bin/tertulia" serve
+    done
+  result=$("${shared[@]}" taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port,http://127.0.0.1:$limit_port" \
+    --pid "$(IFS=,; echo "${server_pids[*]}")" --json "$@")
+  echo "$result" >>"$raw"; stop
+  rm -rf "$TERTULIA_DATA_DIR"
 }
 
 # figure NAME: that number of $result.
@@ -141,6 +153,7 @@ for run in $(seq "$runs"); do
 done
 
 # Pages of a long chat and of a short one: in one service, so that only the length differs.
+fresh
 start "$service_port" "$bin/tertulia" serve
 load=(taskset -c "$load_core" "$bin/tertulia" load --url "http://127.0.0.1:$service_port" --json)
 declare -A chat=() user=() middle=()
