@@ -234,3 +234,45 @@ async fn without_redis_chats_go_on_in_each_node_and_the_others_catch_up() {
         .expect(201);
     assert_eq!(annas.next_message().await.text, "over REST");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_swallows_is_made_up_for_within_3_s() {
+    let Some(redis) = TestRedis::start() else {
+        return;
+    };
+    let database = TestDatabase::new();
+    let proxy = Proxy::before_server(redis.host().to_owned());
+    let by_proxy = format!("redis+pubsub://{}/0", proxy.address());
+    let through = format!("redis+pubsub://{}/0", redis.host());
+    let city = City::new(database.url(), &[&through, &by_proxy]).await;
+    let [here, there] = [&city.nodes[0], &city.nodes[1]];
+    let [anna, removed, gone] = here.users(["anna", "removed", "gone"]).await;
+    let trip = anna.creates_group("trip", [&removed, &gone]).await;
+    let mut phones = [
+        removed.at(there.address()).joins(&trip).await,
+        gone.at(there.address()).joins(&trip).await,
+    ];
+    anna.says(&trip, "Redis tells it").await;
+    for phone in &mut phones {
+        assert_eq!(phone.next_message().await.text, "Redis tells it");
+    }
+    proxy.keeps_messages();
+    let began = Instant::now();
+    anna.says(&trip, "Redis keeps it").await;
+    for phone in &mut phones {
+        assert_eq!(phone.next_message().await.text, "Redis keeps it");
+    }
+    assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+    let kept = proxy.kept();
+    assert!(kept > 0, "nothing was swallowed");
+    let began = Instant::now();
+    anna.removes(&trip, &removed).await;
+    gone.signs_out().await;
+    let codes = [
+        phones[0].is_closed_at_last().await.code,
+        phones[1].is_closed_at_last().await.code,
+    ];
+    assert_eq!(codes, [4003, 4001]);
+    assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+    assert!(proxy.kept() > kept, "nothing was swallowed");
+}

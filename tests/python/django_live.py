@@ -133,10 +133,13 @@ def serves(name, **settings):
         process.wait(PATIENCE)
 
 
-def imports(name, mapping=None):
+def imports(name, mapping=None, into=None):
+    """Copies the project, into the database of that name or that URL."""
     command = [BINARY, "import", "django", "--from", URL, "--data-dir", str(Path(PLACE.name, name))]
     if mapping:
         command += ["--mapping", str(EXAMPLES / "import" / mapping)]
+    if into:
+        command += ["--database-url", into]
     return subprocess.run(command, cwd=PLACE.name, check=True, capture_output=True, text=True).stdout
 
 
@@ -299,97 +302,128 @@ def every_stored_password():
     told(f"{checked} stored passwords of every form")
 
 
-def beside():
-    with serves("beside", USERS="django", DJANGO_DATABASE_URL=URL, PASSWORD_HASHER="pbkdf2_sha256") as here:
-        anna_here = signs_in(here, "anna")
-        made = User.objects.create_user("dora", "", PASSWORD)
-        assert gets(200, ask(here, "/api/users/me/", token=signs_in(here, "dora")["access"]))["id"] == made.pk
-        stored = User.objects.get(pk=made.pk).password
-        assert stored == made.password, "Django's own form stays"
-        told("who signs up there signs in here")
-
-        new = {"username": "emil", "password": PASSWORD, "email": "emil@example.org", "first_name": "Emil"}
-        emil = gets(201, ask(here, "/api/users/", new))
-        row = User.objects.get(username="emil")
-        assert (row.pk, row.first_name, row.is_active, row.is_staff) == (emil["id"], "Emil", True, False)
-        signs_in(SITE, "emil")
-        assert ask(here, "/api/users/", new)[0] == 400
-        assert User.objects.get(username="emil").password == row.password, "no form is stored in turns"
-        told("who signs up here signs in there")
-
-        emil_here = signs_in(here, "emil")
-        passwords = {"old_password": PASSWORD, "new_password": "another harbour 1988"}
-        changed = ask(here, "/api/users/me/password/", passwords, token=emil_here["access"])
-        assert changed[0] < 300, changed
-        signs_in(SITE, "emil", "another harbour 1988")
-        gets(401, ask(SITE, "/api/token/", {"username": "emil", "password": PASSWORD}))
-        told("a password that is changed here is changed there")
-
-        # The session cookie, of the database and of signed cookies.
-        status, _, headers = ask(SITE, "/login/", form={"username": "boris", "password": PASSWORD})
-        assert status == 200
-        cookie = headers["Set-Cookie"].split(";")[0]
-        signed = signed_cookies.SessionStore()
-        signed.update({
-            SESSION_KEY: str(boris.pk),
-            BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
-            HASH_SESSION_KEY: boris.get_session_auth_hash(),
-        })
-        signed.save()
-        in_cookie = f"sessionid={signed.session_key}"
-        for value in [cookie, in_cookie, f"csrftoken=x; {cookie}"]:
-            with socket(here, "/ws/chats/", Cookie=value) as connection:
-                assert hears(connection, "connection_established")["username"] == "boris"
-        with socket(here, "/ws/chats/", Cookie=cookie, Origin=here) as connection:
+def beside_in_one_database():
+    # The chats are copied from Django's tables into those that stand beside them.
+    report = imports("one", "chats.toml", into=URL)
+    assert "8 read, 8 copied" in report, report
+    report = imports("one", "chats.toml", into=URL)
+    assert "8 read, 0 copied, 8 here already" in report, report
+    with serves("one", USERS="django", DATABASE_URL=URL, PASSWORD_HASHER="pbkdf2_sha256") as here:
+        access = signs_in(SITE, "anna")["access"]
+        path = f"/api/chats/{chat.pk}/messages/"
+        pages = [gets(200, ask(base, path, token=access))["results"] for base in [here, SITE]]
+        for one, other in zip(*pages, strict=True):
+            assert (one["text"], one["timestamp"]) == (other["text"], other["timestamp"]), (one, other)
+        with socket(here, f"/ws/chat/{chat.pk}/", access) as connection:
             hears(connection, "connection_established")
-        for value in ["sessionid=abc", cookie[:-1], in_cookie[:-3]]:
-            with socket(here, "/ws/chats/", Cookie=value) as connection:
-                assert closed_with(connection) == 4001, value
-        told("the session cookie signs a socket in")
+            connection.send(json.dumps({"type": "message", "text": "beside your tables"}))
+            said = hears(connection, "message")["data"]
+        gets(200, ask(here, f"{path}{said['id']}/", token=access))
+        assert not Message.objects.filter(text=said["text"]).exists(), "Django's own chat stays as it was"
+        told("one database: a copy of the chats, and life after it")
+        beside(here, "one database")
+    call_command("migrate", check_unapplied=True, verbosity=0)
 
-        # The blacklist, both ways.
-        theirs, ours = str(RefreshToken.for_user(anna)), anna_here["refresh"]
-        gets(200, ask(here, "/api/token/refresh/", {"refresh": theirs}))
-        gets(200, ask(SITE, "/api/token/blacklist/", {"refresh": theirs}))
-        refused = {"detail": "Token is blacklisted", "code": "token_not_valid"}
-        assert gets(401, ask(here, "/api/token/refresh/", {"refresh": theirs})) == refused
-        gets(200, ask(here, "/api/token/blacklist/", {"refresh": ours}))
-        assert gets(401, ask(SITE, "/api/token/refresh/", {"refresh": ours})) == refused
-        told("the blacklist is one")
 
-        # What Django changes takes effect within half a minute, on sockets too.
-        vera_here = signs_in(here, "vera")
-        by_django = AccessToken.for_user(vera)
-        with (
-            socket(here, "/ws/chats/", vera_here["access"]) as one,
-            socket(here, "/ws/chats/", str(by_django)) as other,
-            socket(here, "/ws/chats/", Cookie=cookie) as by_cookie,
-        ):
-            for connection in [one, other, by_cookie]:
-                hears(connection, "connection_established")
-            began = time.monotonic()
-            vera.set_password("a third harbour 1989")
-            vera.save()
-            User.objects.filter(pk=boris.pk).update(is_active=False)
-            assert [closed_with(one), closed_with(other), closed_with(by_cookie)] == [4001] * 3
-            took = time.monotonic() - began
-        assert took < 31, took
-        gets(401, ask(here, "/api/token/", {"username": "boris", "password": PASSWORD}))
-        signs_in(here, "vera", "a third harbour 1989")
-        User.objects.filter(pk=boris.pk).update(is_active=True)
-        signs_in(here, "boris")
-        told(f"another password and a deactivation there end sockets here, after {took:.1f} s")
+def beside_with_a_database_of_its_own():
+    with serves("beside", USERS="django", DJANGO_DATABASE_URL=URL, PASSWORD_HASHER="pbkdf2_sha256") as here:
+        beside(here, "two databases")
 
-        # Names and rights follow; who is deleted is gone.
-        User.objects.filter(pk=made.pk).update(first_name="Theodora", is_staff=True)
-        dora = signs_in(here, "dora")
-        me = gets(200, ask(here, "/api/users/me/", token=dora["access"]))
-        assert (me["first_name"], me["is_staff"]) == ("Theodora", True), me
-        group = {"kind": "group", "name": "all", "members": [anna.pk, emil["id"]]}
-        gets(201, ask(here, "/api/chats/", group, token=dora["access"]))
-        User.objects.filter(pk=made.pk).delete()
-        within(31, "the deleted account to be gone", lambda: ask(here, "/api/users/me/", token=dora["access"])[0] == 401)
-        told("names, rights and deletions follow")
+
+def beside(here, manner):
+    """What holds for accounts that both have, wherever Tertulia keeps its own tables."""
+    vera.set_password(PASSWORD)
+    vera.save()
+    User.objects.filter(username__in=["dora", "emil"]).delete()
+    anna_here = signs_in(here, "anna")
+    made = User.objects.create_user("dora", "", PASSWORD)
+    assert gets(200, ask(here, "/api/users/me/", token=signs_in(here, "dora")["access"]))["id"] == made.pk
+    stored = User.objects.get(pk=made.pk).password
+    assert stored == made.password, "Django's own form stays"
+    told(f"{manner}: who signs up there signs in here")
+
+    new = {"username": "emil", "password": PASSWORD, "email": "emil@example.org", "first_name": "Emil"}
+    emil = gets(201, ask(here, "/api/users/", new))
+    row = User.objects.get(username="emil")
+    assert (row.pk, row.first_name, row.is_active, row.is_staff) == (emil["id"], "Emil", True, False)
+    signs_in(SITE, "emil")
+    assert ask(here, "/api/users/", new)[0] == 400
+    assert User.objects.get(username="emil").password == row.password, "no form is stored in turns"
+    told(f"{manner}: who signs up here signs in there")
+
+    emil_here = signs_in(here, "emil")
+    passwords = {"old_password": PASSWORD, "new_password": "another harbour 1988"}
+    changed = ask(here, "/api/users/me/password/", passwords, token=emil_here["access"])
+    assert changed[0] < 300, changed
+    signs_in(SITE, "emil", "another harbour 1988")
+    gets(401, ask(SITE, "/api/token/", {"username": "emil", "password": PASSWORD}))
+    told(f"{manner}: a password that is changed here is changed there")
+
+    # The session cookie, of the database and of signed cookies.
+    status, _, headers = ask(SITE, "/login/", form={"username": "boris", "password": PASSWORD})
+    assert status == 200
+    cookie = headers["Set-Cookie"].split(";")[0]
+    signed = signed_cookies.SessionStore()
+    signed.update({
+        SESSION_KEY: str(boris.pk),
+        BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+        HASH_SESSION_KEY: boris.get_session_auth_hash(),
+    })
+    signed.save()
+    in_cookie = f"sessionid={signed.session_key}"
+    for value in [cookie, in_cookie, f"csrftoken=x; {cookie}"]:
+        with socket(here, "/ws/chats/", Cookie=value) as connection:
+            assert hears(connection, "connection_established")["username"] == "boris"
+    with socket(here, "/ws/chats/", Cookie=cookie, Origin=here) as connection:
+        hears(connection, "connection_established")
+    for value in ["sessionid=abc", cookie[:-1], in_cookie[:-3]]:
+        with socket(here, "/ws/chats/", Cookie=value) as connection:
+            assert closed_with(connection) == 4001, value
+    told(f"{manner}: the session cookie signs a socket in")
+
+    # The blacklist, both ways.
+    theirs, ours = str(RefreshToken.for_user(anna)), anna_here["refresh"]
+    gets(200, ask(here, "/api/token/refresh/", {"refresh": theirs}))
+    gets(200, ask(SITE, "/api/token/blacklist/", {"refresh": theirs}))
+    refused = {"detail": "Token is blacklisted", "code": "token_not_valid"}
+    assert gets(401, ask(here, "/api/token/refresh/", {"refresh": theirs})) == refused
+    gets(200, ask(here, "/api/token/blacklist/", {"refresh": ours}))
+    assert gets(401, ask(SITE, "/api/token/refresh/", {"refresh": ours})) == refused
+    told(f"{manner}: the blacklist is one")
+
+    # What Django changes takes effect within half a minute, on sockets too.
+    vera_here = signs_in(here, "vera")
+    by_django = AccessToken.for_user(vera)
+    with (
+        socket(here, "/ws/chats/", vera_here["access"]) as one,
+        socket(here, "/ws/chats/", str(by_django)) as other,
+        socket(here, "/ws/chats/", Cookie=cookie) as by_cookie,
+    ):
+        for connection in [one, other, by_cookie]:
+            hears(connection, "connection_established")
+        began = time.monotonic()
+        vera.set_password("a third harbour 1989")
+        vera.save()
+        User.objects.filter(pk=boris.pk).update(is_active=False)
+        assert [closed_with(one), closed_with(other), closed_with(by_cookie)] == [4001] * 3
+        took = time.monotonic() - began
+    assert took < 31, took
+    gets(401, ask(here, "/api/token/", {"username": "boris", "password": PASSWORD}))
+    signs_in(here, "vera", "a third harbour 1989")
+    User.objects.filter(pk=boris.pk).update(is_active=True)
+    signs_in(here, "boris")
+    told(f"{manner}: another password and a deactivation there end sockets here, after {took:.1f} s")
+
+    # Names and rights follow; who is deleted is gone.
+    User.objects.filter(pk=made.pk).update(first_name="Theodora", is_staff=True)
+    dora = signs_in(here, "dora")
+    me = gets(200, ask(here, "/api/users/me/", token=dora["access"]))
+    assert (me["first_name"], me["is_staff"]) == ("Theodora", True), me
+    group = {"kind": "group", "name": "all", "members": [anna.pk, emil["id"]]}
+    gets(201, ask(here, "/api/chats/", group, token=dora["access"]))
+    User.objects.filter(pk=made.pk).delete()
+    within(31, "the deleted account to be gone", lambda: ask(here, "/api/users/me/", token=dora["access"])[0] == 401)
+    told(f"{manner}: names, rights and deletions follow")
 
 
 try:
@@ -397,7 +431,8 @@ try:
     import_and_go_on()
     the_front_end_changes_nothing()
     every_stored_password()
-    beside()
+    beside_with_a_database_of_its_own()
+    beside_in_one_database()
 finally:
     site.shutdown()
     django.db.connections.close_all()

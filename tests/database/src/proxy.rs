@@ -34,6 +34,9 @@ struct State {
     refuses: AtomicBool,
     /// The server's next word is not passed on: the connection ends instead.
     swallows: AtomicBool,
+    /// Redis's messages to its subscribers are not passed on, and counted.
+    keeps_quiet: AtomicBool,
+    kept: AtomicU64,
     /// Connections made before a cut end.
     cuts: AtomicU64,
     changed: Notify,
@@ -95,6 +98,16 @@ impl Proxy {
     /// The server hears what it is told next, but its answer is lost, and the connection with it.
     pub fn swallows_an_answer(&self) {
         self.state.swallows.store(true, SeqCst);
+    }
+
+    /// From now on a Redis seems to have nothing to say to its subscribers; all else goes on.
+    pub fn keeps_messages(&self) {
+        self.state.keeps_quiet.store(true, SeqCst);
+    }
+
+    /// How often messages were kept so far.
+    pub fn kept(&self) -> u64 {
+        self.state.kept.load(SeqCst)
     }
 }
 
@@ -171,14 +184,26 @@ async fn serve(client: TcpStream, server: String, state: Arc<State>) {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallows: Option<&State>) {
+/// What a Redis's word begins with that brings a message, in RESP2 and in RESP3.
+const MESSAGES: [&[u8]; 2] = [b"*3\r\n$7\r\nmessage\r\n", b">3\r\n$7\r\nmessage\r\n"];
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, answers: Option<&State>) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if swallows.is_some_and(|state| state.swallows.swap(false, SeqCst)) {
-            return;
+        if let Some(state) = answers {
+            if state.swallows.swap(false, SeqCst) {
+                return;
+            }
+            let is_message = MESSAGES
+                .iter()
+                .any(|begin| buffer[..count].starts_with(begin));
+            if is_message && state.keeps_quiet.load(SeqCst) {
+                state.kept.fetch_add(1, SeqCst);
+                continue;
+            }
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
