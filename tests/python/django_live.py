@@ -321,42 +321,39 @@ def beside_in_one_database():
         gets(200, ask(here, f"{path}{said['id']}/", token=access))
         assert not Message.objects.filter(text=said["text"]).exists(), "Django's own chat stays as it was"
         told("one database: a copy of the chats, and life after it")
-        beside(here, "one database")
+        beside(here, "one database", "frida", "gustav")
     call_command("migrate", check_unapplied=True, verbosity=0)
 
 
 def beside_with_a_database_of_its_own():
     with serves("beside", USERS="django", DJANGO_DATABASE_URL=URL, PASSWORD_HASHER="pbkdf2_sha256") as here:
-        beside(here, "two databases")
+        beside(here, "two databases", "dora", "emil")
 
 
-def beside(here, manner):
+def beside(here, manner, dora, emil):
     """What holds for accounts that both have, wherever Tertulia keeps its own tables."""
-    vera.set_password(PASSWORD)
-    vera.save()
-    User.objects.filter(username__in=["dora", "emil"]).delete()
     anna_here = signs_in(here, "anna")
-    made = User.objects.create_user("dora", "", PASSWORD)
-    assert gets(200, ask(here, "/api/users/me/", token=signs_in(here, "dora")["access"]))["id"] == made.pk
+    made = User.objects.create_user(dora, "", PASSWORD)
+    assert gets(200, ask(here, "/api/users/me/", token=signs_in(here, dora)["access"]))["id"] == made.pk
     stored = User.objects.get(pk=made.pk).password
     assert stored == made.password, "Django's own form stays"
     told(f"{manner}: who signs up there signs in here")
 
-    new = {"username": "emil", "password": PASSWORD, "email": "emil@example.org", "first_name": "Emil"}
-    emil = gets(201, ask(here, "/api/users/", new))
-    row = User.objects.get(username="emil")
-    assert (row.pk, row.first_name, row.is_active, row.is_staff) == (emil["id"], "Emil", True, False)
-    signs_in(SITE, "emil")
+    new = {"username": emil, "password": PASSWORD, "email": f"{emil}@example.org", "first_name": "Emil"}
+    joined = gets(201, ask(here, "/api/users/", new))
+    row = User.objects.get(username=emil)
+    assert (row.pk, row.first_name, row.is_active, row.is_staff) == (joined["id"], "Emil", True, False)
+    signs_in(SITE, emil)
     assert ask(here, "/api/users/", new)[0] == 400
-    assert User.objects.get(username="emil").password == row.password, "no form is stored in turns"
+    assert User.objects.get(username=emil).password == row.password, "no form is stored in turns"
     told(f"{manner}: who signs up here signs in there")
 
-    emil_here = signs_in(here, "emil")
+    emil_here = signs_in(here, emil)
     passwords = {"old_password": PASSWORD, "new_password": "another harbour 1988"}
     changed = ask(here, "/api/users/me/password/", passwords, token=emil_here["access"])
     assert changed[0] < 300, changed
-    signs_in(SITE, "emil", "another harbour 1988")
-    gets(401, ask(SITE, "/api/token/", {"username": "emil", "password": PASSWORD}))
+    signs_in(SITE, emil, "another harbour 1988")
+    gets(401, ask(SITE, "/api/token/", {"username": emil, "password": PASSWORD}))
     told(f"{manner}: a password that is changed here is changed there")
 
     # The session cookie, of the database and of signed cookies.
@@ -416,14 +413,16 @@ def beside(here, manner):
 
     # Names and rights follow; who is deleted is gone.
     User.objects.filter(pk=made.pk).update(first_name="Theodora", is_staff=True)
-    dora = signs_in(here, "dora")
-    me = gets(200, ask(here, "/api/users/me/", token=dora["access"]))
+    dora_here = signs_in(here, dora)
+    me = gets(200, ask(here, "/api/users/me/", token=dora_here["access"]))
     assert (me["first_name"], me["is_staff"]) == ("Theodora", True), me
-    group = {"kind": "group", "name": "all", "members": [anna.pk, emil["id"]]}
-    gets(201, ask(here, "/api/chats/", group, token=dora["access"]))
+    group = {"kind": "group", "name": "all", "members": [anna.pk, joined["id"]]}
+    gets(201, ask(here, "/api/chats/", group, token=dora_here["access"]))
     User.objects.filter(pk=made.pk).delete()
-    within(31, "the deleted account to be gone", lambda: ask(here, "/api/users/me/", token=dora["access"])[0] == 401)
+    within(31, "the deleted account to be gone", lambda: ask(here, "/api/users/me/", token=dora_here["access"])[0] == 401)
     told(f"{manner}: names, rights and deletions follow")
+    vera.set_password(PASSWORD)
+    vera.save()
 
 
 try:

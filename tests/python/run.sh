@@ -37,7 +37,12 @@ if [ -z "$postgres" ]; then
   postgres=postgres://postgres@127.0.0.1:$port
 fi
 
+# All at once: they wait more than they work.
+stories=()
 for project in sqlite "$postgres"; do
-  "$python" django_live.py "$binary" "$project"
+  "$python" django_live.py "$binary" "$project" & stories+=($!)
 done
-"$python" channels_live.py "$binary"
+"$python" channels_live.py "$binary" & stories+=($!)
+failed=0
+for story in "${stories[@]}"; do wait "$story" || failed=1; done
+exit "$failed"
