@@ -351,14 +351,23 @@ async fn on_the_core_layer_the_same_entries_go_into_the_same_queues() {
 
 /// The words of a command as `redis-cli monitor` prints it, those that differ each time cut out.
 fn words(line: &str) -> Vec<String> {
-    line.split('"')
-        .skip(1)
-        .step_by(2)
-        .map(|word| match word.parse::<f64>() {
-            Ok(number) if number > 1e9 => "<time>".to_owned(),
-            _ => word.to_owned(),
-        })
-        .collect()
+    let (mut words, mut word) = (Vec::new(), None::<String>);
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, &mut word) {
+            ('"', None) => word = Some(String::new()),
+            ('"', Some(_)) => words.extend(word.take()),
+            // A quote may be in a word, behind a backslash.
+            ('\\', Some(word)) => word.extend([letter].into_iter().chain(letters.next())),
+            (_, Some(word)) => word.push(letter),
+            (_, None) => {}
+        }
+    }
+    let without_time = |word: String| match word.parse::<f64>() {
+        Ok(number) if number > 1e9 => "<time>".to_owned(),
+        _ => word,
+    };
+    words.into_iter().map(without_time).collect()
 }
 
 /// What a Redis is asked while something is done, by whom it is asked first left out.

@@ -1,6 +1,6 @@
 //! TLS: the same service, its certificate renewed while it serves, and clients who speak something else.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use poem::{Route, endpoint::make_sync};
@@ -9,6 +9,7 @@ use tertulia::{
     metrics,
     server::{Server as HttpServer, ServerLimits, Tls},
 };
+use test_database::TestDatabase;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -28,16 +29,12 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Person, Server, until, within};
-
-fn vector(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/vectors/tls")
-        .join(name)
-}
+use crate::support::{
+    Person, Request, Server, binary::Binary, redis::TestRedis, tls_vector, until, within,
+};
 
 fn certificate(name: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(vector(name)).expect("a certificate")
+    CertificateDer::from_pem_file(tls_vector(name)).expect("a certificate")
 }
 
 /// TLS with whoever listens, over a network that holds little.
@@ -87,8 +84,8 @@ async fn both() -> [Server; 2] {
     let plain = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
     let secured = plain.beside_with(|settings| {
         settings.limits.messages_per_minute = 0;
-        settings.listening.tls_cert = Some(vector("one.pem"));
-        settings.listening.tls_key = Some(vector("one.key"));
+        settings.listening.tls_cert = Some(tls_vector("one.pem"));
+        settings.listening.tls_key = Some(tls_vector("one.key"));
     });
     let secured = secured.await;
     [plain, secured]
@@ -161,8 +158,8 @@ async fn a_renewed_certificate_is_shown_to_those_who_come_then() {
     let dir = tempfile::tempdir().expect("a directory");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let put = |name: &str| {
-        std::fs::copy(vector(&format!("{name}.pem")), &cert).expect("a copy");
-        std::fs::copy(vector(&format!("{name}.key")), &key).expect("a copy");
+        std::fs::copy(tls_vector(&format!("{name}.pem")), &cert).expect("a copy");
+        std::fs::copy(tls_vector(&format!("{name}.key")), &key).expect("a copy");
     };
     put("one");
     let tls = Tls::open(&cert, &key).expect("a certificate");
@@ -190,7 +187,7 @@ async fn a_renewed_certificate_is_shown_to_those_who_come_then() {
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert!(asks(&mut early, request).await.ends_with("well"));
 
-    std::fs::copy(vector("one.key"), &key).expect("a copy");
+    std::fs::copy(tls_vector("one.key"), &key).expect("a copy");
     assert!(tls.reload().is_err(), "of another certificate");
     std::fs::write(&cert, "half a cert").expect("written");
     assert!(tls.reload().is_err(), "none at all");
@@ -210,4 +207,31 @@ async fn a_renewed_certificate_is_shown_to_those_who_come_then() {
     .await;
     stop.cancel();
     serving.await.expect("an end");
+}
+
+#[tokio::test]
+async fn nodes_hear_each_other_over_a_redis_that_speaks_tls() {
+    let Some((_redis, url)) = TestRedis::start_with_tls() else {
+        return;
+    };
+    let database = TestDatabase::new();
+    let uploads = tempfile::tempdir().expect("a directory");
+    let options = [
+        ["--database-url", database.url()],
+        ["--layer-url", &url],
+        ["--uploads-dir", &uploads.path().display().to_string()],
+    ];
+    let here = Binary::serves(options.as_flattened()).await;
+    let there = Binary::serves(options.as_flattened()).await;
+    let [anna, boris] = here.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut boriss = boris.at(there.address()).joins(&trip).await;
+    // Typing goes through Redis alone: the database tells nobody of it.
+    let mut annas = anna.joins(&trip).await;
+    annas.types(true).await;
+    assert_eq!(boriss.hears("typing").await["user_id"], anna.id);
+    for node in [&here, &there] {
+        let ready = Request::new("GET", "/readyz").send(node.address()).await;
+        assert_eq!(ready.expect(200)["checks"]["layer"], "ok");
+    }
 }

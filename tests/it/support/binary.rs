@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use test_database::{Kind, TestDatabase};
 
-use super::{Person, Request, tokens, until};
+use super::{Person, Request, tls_vector, tokens, until};
 
 /// The program, serving.
 pub(crate) struct Binary {
@@ -197,7 +197,8 @@ fn command(dir: &TempDir, database: Option<&str>) -> Command {
         .current_dir(dir.path())
         .env("TERTULIA_DATA_DIR", dir.path().join("data"))
         .env("TERTULIA_SECRET_KEY", tokens::SECRET)
-        .env("TERTULIA_PASSWORD_COST", "4");
+        .env("TERTULIA_PASSWORD_COST", "4")
+        .env("SSL_CERT_FILE", tls_vector("ca.pem"));
     if let Some(url) = database {
         command.env("TERTULIA_DATABASE_URL", url);
     }

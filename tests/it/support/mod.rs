@@ -20,7 +20,7 @@ pub(crate) mod server;
 pub(crate) mod talk;
 pub(crate) mod tokens;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 pub(crate) use http::{Reply, Request};
 pub(crate) use person::{Chat, Message, Person};
@@ -54,4 +54,11 @@ where
         }
     })
     .await
+}
+
+/// A certificate, its key, or the authority that all clients trust here.
+pub(crate) fn tls_vector(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors/tls")
+        .join(name)
 }

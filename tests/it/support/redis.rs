@@ -11,6 +11,8 @@ use std::{
 use tempfile::TempDir;
 use tertulia::layer::{ChannelLayer, CoreLayer, PubSubLayer, RedisOptions};
 
+use super::tls_vector;
+
 /// Where the Redis answers that all tests share. Where it is set, no test is skipped for want of a Redis.
 const PROMISED: &str = "TERTULIA_TEST_REDIS_URL";
 /// Only a failure waits this long.
@@ -87,6 +89,21 @@ impl TestRedis {
         })
     }
 
+    /// A server of its own that speaks TLS too, as `localhost`, and its URL there.
+    pub(crate) fn start_with_tls() -> Option<(Self, String)> {
+        let tls_port = free_port();
+        let redis = Self::start_with(|_, port| {
+            let [key, certificate, authority] =
+                ["one.key", "one.pem", "ca.pem"].map(|name| tls_vector(name).display().to_string());
+            let arguments = format!(
+                "--port {port} --bind 127.0.0.1 --save  --tls-port {tls_port} --tls-auth-clients no \
+                 --tls-key-file {key} --tls-cert-file {certificate} --tls-ca-cert-file {authority}"
+            );
+            arguments.split(' ').map(str::to_owned).collect()
+        })?;
+        Some((redis, format!("rediss://localhost:{tls_port}/0")))
+    }
+
     /// A sentinel that watches a server.
     pub(crate) fn start_sentinel(master: &TestRedis, name: &str) -> Option<Self> {
         let at = master
@@ -115,9 +132,7 @@ impl TestRedis {
             return None;
         }
         let place = tempfile::tempdir().expect("a temporary directory");
-        // Nobody listens there now; a Redis that finds somebody there after all ends, and the test with it.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port();
+        let port = free_port();
         let arguments = arguments(&place.path().display().to_string(), port);
         let mut redis = TestRedis {
             url: format!("redis://127.0.0.1:{port}/0"),
@@ -217,4 +232,10 @@ impl Drop for TestRedis {
             self.dies();
         }
     }
+}
+
+/// Nobody listens there now; a Redis that finds somebody there after all ends, and the test with it.
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.expect("a free port").port()
 }
