@@ -15,7 +15,7 @@ use super::{
     Store, StoreError, Stored, retried,
     sessions::revoke_all,
     sql::{
-        Kind, Sql, composed, ids, like_anywhere, rows, rows_text, statement, time_text, update,
+        Kind, Sql, composed, contains, ids, rows, rows_text, statement, time_text, update,
         with_rows,
     },
 };
@@ -331,20 +331,10 @@ impl Store {
         match listed {
             Listed::All => {}
             Listed::Containing { text, key } => {
-                let mut patterns = vec![(like_anywhere(key), "u.username_key")];
-                patterns.extend(spellings(text).into_iter().flat_map(|spelling| {
-                    let pattern = like_anywhere(&spelling);
-                    ["u.username", "u.first_name", "u.last_name"]
-                        .map(|column| (pattern.clone(), column))
-                }));
-                let alternatives: Vec<String> = patterns
-                    .into_iter()
-                    .map(|(pattern, column)| {
-                        values.push(pattern.into());
-                        format!("lower({column}) LIKE lower(?{}) ESCAPE '!'", values.len())
-                    })
-                    .collect();
-                filter.push_str(&format!(" AND ({})", alternatives.join(" OR ")));
+                let names = ["u.username", "u.first_name", "u.last_name"];
+                let names = contains(&names, text, &mut values);
+                let key = contains(&["u.username_key"], key, &mut values);
+                filter.push_str(&format!(" AND ({names} OR {key})"));
             }
             Listed::Named { text, key } => {
                 values.extend([text.into(), key.into()]);
@@ -470,17 +460,4 @@ fn changed_columns(change: AccountChange, at: Time) -> user::ActiveModel {
         columns.tokens_valid_after = Set(Some(at));
     }
     columns
-}
-
-/// A text as it may stand in a name: databases fold the case of ASCII alone.
-fn spellings(text: &str) -> HashSet<String> {
-    let lower = text.to_lowercase();
-    let mut letters = lower.chars();
-    let capitalised: String = letters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(letters)
-        .collect();
-    HashSet::from([text.to_owned(), lower, capitalised])
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{
     Store, Stored, retried,
-    sql::{Sql, composed, counted, ids, like_anywhere, statement, with_rows},
+    sql::{Sql, composed, contains, counted, ids, statement, with_rows},
 };
 
 /// A chat as one user stands to it.
@@ -175,12 +175,11 @@ impl Store {
             filter.push_str(&format!(" AND c.kind = ?{}", values.len()));
         }
         if let Some(search) = search {
-            values.push(like_anywhere(search).into());
-            let place = values.len();
+            let chats = contains(&["c.name"], search, &mut values);
+            let people = contains(&["u.username"], search, &mut values);
             filter.push_str(&format!(
-                " AND (lower(c.name) LIKE lower(?{place}) ESCAPE '!' OR (c.kind = 'personal' AND EXISTS (SELECT 1 \
-                 FROM member o JOIN \"user\" u ON u.id = o.user_id WHERE o.chat_id = c.id AND o.user_id <> ?1 \
-                 AND lower(u.username) LIKE lower(?{place}) ESCAPE '!')))"
+                " AND ({chats} OR (c.kind = 'personal' AND EXISTS (SELECT 1 FROM member o \
+                 JOIN \"user\" u ON u.id = o.user_id WHERE o.chat_id = c.id AND o.user_id <> ?1 AND {people})))"
             ));
         }
         let count = format!("SELECT count(*) AS n {filter}");

@@ -22,7 +22,7 @@ static AHEAD_MICROS: AtomicI64 = AtomicI64::new(0);
 /// An answer that took longer says little.
 const TRIP_MAX: Duration = Duration::from_secs(1);
 /// Differences below are the trip's own.
-const IGNORED_MICROS: u64 = 5_000;
+const IGNORED_MICROS: i64 = 5_000;
 
 static CLOCK: Sql = Sql::new(|database| match database {
     DbBackend::Postgres => "SELECT clock_timestamp() AS now".to_owned(),
@@ -42,19 +42,51 @@ impl Store {
         if self.database() == DbBackend::Sqlite {
             return Ok(());
         }
-        let began = Instant::now();
+        let (began, since) = (Utc::now(), Instant::now());
         let asked = statement(self.read(), &CLOCK, []);
         let row = self.read().query_one_raw(asked).await?;
-        let trip = began.elapsed();
+        let trip = since.elapsed();
         let theirs: Option<Time> = row.map(|row| row.try_get("", "now")).transpose()?;
         let Some(theirs) = theirs.filter(|_| trip < TRIP_MAX) else {
             return Ok(());
         };
-        let then = Utc::now() - trip / 2;
-        let ahead = (theirs - then).num_microseconds().unwrap_or_default();
-        if ahead.abs_diff(AHEAD_MICROS.load(Relaxed)) > IGNORED_MICROS {
-            AHEAD_MICROS.store(ahead, Relaxed);
-        }
+        let micros = |difference: TimeDelta| difference.num_microseconds().unwrap_or_default();
+        let trip = micros(TimeDelta::from_std(trip).unwrap_or_default());
+        let ahead = AHEAD_MICROS.load(Relaxed);
+        AHEAD_MICROS.store(moved(ahead, micros(theirs - began), trip), Relaxed);
         Ok(())
+    }
+}
+
+/// By how much the database is ahead, where it was thought to be `ahead` and told a time that is `told` after the
+/// question and thus between `told - trip` and `told` ahead. What agrees with that stays: a slow answer must not turn the
+/// clock back, as what was just signed would be of the future.
+fn moved(ahead: i64, told: i64, trip: i64) -> i64 {
+    let agrees = told - trip - IGNORED_MICROS..=told + IGNORED_MICROS;
+    if agrees.contains(&ahead) {
+        ahead
+    } else {
+        told - trip / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_moves_the_clock_only_where_it_disagrees() {
+        let second = 1_000_000;
+        for (ahead, told, trip, expected) in [
+            (0, 100, 200, 0),
+            // Answered early, and late, in half a second.
+            (0, 1_000, second / 2, 0),
+            (0, second / 2 - 1_000, second / 2, 0),
+            (0, 3 * second, 2_000, 3 * second - 1_000),
+            (3 * second, 3 * second + 100_000, 200_000, 3 * second),
+            (3 * second, -second, 2_000, -second - 1_000),
+        ] {
+            assert_eq!(moved(ahead, told, trip), expected, "{ahead} {told} {trip}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! itself in double quotes. It has one text for each database, made at its first use, whatever the number of rows: so
 //! it is prepared once per connection.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use chrono::{NaiveDate, SecondsFormat};
 use entity::Time;
@@ -265,16 +265,43 @@ pub(super) fn parse_time(text: &str) -> Option<Time> {
     Some(time.and_utc())
 }
 
-/// A pattern for `LIKE ... ESCAPE '!'` that finds `text` anywhere. (A backslash in a literal is itself on some databases
-/// and begins something on others.)
-pub(super) fn like_anywhere(text: &str) -> String {
+/// The condition that one of these columns has a text in it, whatever the case; its values are added to the query's.
+/// Of letters beyond ASCII databases know different things, and by the column's collation: so they are asked for the
+/// text as it may stand in a name.
+pub(super) fn contains(columns: &[&str], text: &str, values: &mut Vec<Value>) -> String {
+    let mut alternatives = Vec::new();
+    for spelling in spellings(text) {
+        values.push(like_anywhere(&spelling).into());
+        let place = values.len();
+        let column = |column| format!("lower({column}) LIKE ?{place} ESCAPE '!'");
+        alternatives.extend(columns.iter().map(column));
+    }
+    format!("({})", alternatives.join(" OR "))
+}
+
+/// As it was typed, small, and with a capital.
+fn spellings(text: &str) -> BTreeSet<String> {
+    let lower = text.to_lowercase();
+    let mut letters = lower.chars();
+    let capitalised = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(letters)
+        .collect();
+    BTreeSet::from([text.to_owned(), lower, capitalised])
+}
+
+/// A pattern for `lower(column) LIKE ... ESCAPE '!'` that finds `text` anywhere. (A backslash in a literal is itself on
+/// some databases and begins something on others.)
+fn like_anywhere(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for character in text.chars() {
         if matches!(character, '%' | '_' | '!') {
             pattern.push('!');
         }
-        pattern.push(character);
+        pattern.push(character.to_ascii_lowercase());
     }
     pattern.push('%');
     pattern

@@ -1,6 +1,6 @@
 //! Making, finding, changing and deleting chats, as the sockets see it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Person, Server};
 
@@ -291,4 +291,30 @@ async fn a_deleted_account_leaves_its_chats_but_its_words_stay() {
         (&json!(""), &json!(""))
     );
     boris.get("/api/users/me/").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_chat_is_found_by_its_name_and_by_whom_it_is_with_whatever_the_case() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let with = anna.opens_personal_chat(&boris).await;
+    let trip = anna.creates_group("Поездка 100%", [&boris]).await;
+    let hill = anna.creates_group("The Hill", []).await;
+    for (search, expected) in [
+        ("ПОЕЗД", vec![trip.id]),
+        ("поезд", vec![trip.id]),
+        ("0%25", vec![trip.id]),
+        ("e_h", vec![]),
+        ("E H", vec![hill.id]),
+        ("BOR", vec![with.id]),
+        ("anna", vec![]),
+        ("", vec![hill.id, trip.id, with.id]),
+    ] {
+        let search = search.replace(' ', "%20");
+        let found = anna.get(&format!("/api/chats/?search={search}")).await;
+        let found = found.expect(200);
+        let chats = found["results"].as_array().expect("chats").iter();
+        let ids: Vec<&Value> = chats.map(|chat| &chat["id"]).collect();
+        assert_eq!(ids, expected, "{search}");
+    }
 }
