@@ -37,6 +37,8 @@ const TOLD_MAX: usize = 100_000;
 /// How long a failure is waited out; doubled up to `RETRY_AT_MOST`.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_AT_MOST: Duration = Duration::from_secs(10);
+/// How long a stop waits for a transaction.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Chats in which something happened.
 #[derive(Default)]
@@ -103,24 +105,23 @@ impl Indexer {
             look_from: Some(ChatId(0)),
             look_next: Instant::now(),
         };
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            stopped.run_until_cancelled_owned(following.run()).await;
-        });
+        let task = tokio::spawn(following.run(stop.clone()));
         Indexer {
             stop,
             task: Mutex::new(Some(task)),
         }
     }
 
-    /// Ends; a transaction that was under way is rolled back, and done by the next start.
+    /// Ends, after the transaction that is under way. One that takes long is rolled back, and done by the next start.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
-        let task = self.task.lock().take();
-        if let Some(task) = task
-            && let Err(failed) = task.await
-        {
-            error!("search: the index's task ended badly: {failed}");
+        let Some(mut task) = self.task.lock().take() else {
+            return;
+        };
+        match tokio::time::timeout(ENDS_WITHIN, &mut task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failed)) => error!("search: the index's task ended badly: {failed}"),
+            Err(_) => task.abort(),
         }
     }
 }
@@ -138,22 +139,27 @@ struct Following {
 }
 
 impl Following {
-    async fn run(mut self) {
+    async fn run(mut self, stop: CancellationToken) {
         let mut wait = RETRY_FIRST;
-        loop {
+        while !stop.is_cancelled() {
             let began = Instant::now();
-            match self.step().await {
+            let rest = match self.step().await {
                 Ok(true) => {
                     wait = RETRY_FIRST;
-                    tokio::time::sleep(began.elapsed() * RESTS).await;
+                    began.elapsed() * RESTS
                 }
-                Ok(false) => self.wait().await,
+                Ok(false) => {
+                    stop.run_until_cancelled(self.wait()).await;
+                    continue;
+                }
                 Err(error) => {
                     warn!("search: the index can't follow, next try in {wait:?}: {error}");
-                    tokio::time::sleep(wait).await;
+                    let rest = wait;
                     wait = (wait * 2).min(RETRY_AT_MOST);
+                    rest
                 }
-            }
+            };
+            stop.run_until_cancelled(tokio::time::sleep(rest)).await;
         }
     }
 

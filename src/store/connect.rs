@@ -2,11 +2,11 @@
 //!
 //! Relies on: sqlx prepares each text once per connection, and retries a refused connection until its timeout.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement,
-    sqlx::{self, Executor},
+    sqlx::{self, Connection, Executor, MySqlConnection},
 };
 
 use super::{Store, Stored};
@@ -21,6 +21,9 @@ const LIFETIME: Duration = Duration::from_secs(1800);
 /// A transaction in which nothing happens for so long is ended by the database: its process sleeps, and others wait for
 /// its locks.
 const IDLE_TRANSACTION: Duration = Duration::from_secs(15);
+
+/// A connection that is given back answers within so long, or is given up (MySQL).
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -155,6 +158,7 @@ async fn open_mysql(options: &StoreOptions) -> Stored<Store> {
             .map_sqlx_mysql_pool_opts(move |pool| {
                 let first = first.clone();
                 pool.after_connect(move |connection, _| told(connection, first.clone()))
+                    .after_release(|connection, _| Box::pin(answers(connection)))
             });
         Database::connect(connect)
     };
@@ -197,6 +201,14 @@ where
     })
 }
 
+/// Whether a connection answers. One whose user gave up while a statement was being prepared waits for the answer to a
+/// question that was never asked, and sqlx 0.9 would wait with it for ever: the pool would have one fewer each time.
+async fn answers(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await;
+    answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))??;
+    Ok(true)
+}
+
 fn common(url: &str, options: &StoreOptions, connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(url);
     connect
@@ -214,6 +226,8 @@ fn common(url: &str, options: &StoreOptions, connections: u32) -> ConnectOptions
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use futures_util::future::try_join_all;
     use sea_orm::DbBackend;
     use test_database::{Kind, TestDatabase};
@@ -231,6 +245,33 @@ mod tests {
         let options = StoreOptions::alone(database.url().to_owned());
         let store = Store::open(&options).await.unwrap();
         assert_eq!(store.chats_of(entity::UserId(1)).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_a_question_takes_no_connection_along() {
+        let database = TestDatabase::new();
+        let options = StoreOptions::alone(database.url().to_owned());
+        let store = Store::open(&options).await.unwrap();
+        // Never asked before, so that it is prepared; given up at each of the steps that this takes.
+        let asks = async |number: u64| {
+            let sql =
+                format!("SELECT {number} AS number, count(*) AS n FROM chat WHERE id > {number}");
+            let question = Statement::from_string(store.database(), sql);
+            store.write().query_one_raw(question).await.map(drop)
+        };
+        let began = Instant::now();
+        asks(0).await.unwrap();
+        let takes = began.elapsed();
+        for number in 1..200 {
+            let given = takes * (number % 40) / 20;
+            let _given_up = tokio::time::timeout(given, asks(number.into())).await;
+        }
+        if store.database() != DbBackend::Sqlite {
+            // All that there are, held together.
+            let _held = tokio::try_join!(store.begin(), store.begin()).unwrap();
+        }
+        asks(1000).await.unwrap();
+        store.close().await;
     }
 
     #[tokio::test]

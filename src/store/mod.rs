@@ -38,6 +38,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
+use tracing::warn;
 
 pub use accounts::{AccountChange, Keyed, Listed, NewAccountRow, Taken};
 pub use attachments::NewAttachmentRow;
@@ -62,6 +63,8 @@ pub type Stored<T> = Result<T, StoreError>;
 
 /// A transaction that lost a lock is tried anew for so long.
 const RETRIED_FOR: Duration = Duration::from_secs(2);
+/// How long the end waits for connections that are in use.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections to the one database: readers and writers apart, so that neither wait for the others' connections. On
 /// SQLite there is one writer: a second would only wait for its lock.
@@ -140,10 +143,15 @@ impl Store {
         Ok(())
     }
 
-    /// Closes all connections.
+    /// Closes all connections. One that isn't given back is not waited for: it ends with the process.
     pub async fn close(self) {
-        let _ = self.write.close().await;
-        let _ = self.read.close().await;
+        let close = async {
+            let _ = self.write.close().await;
+            let _ = self.read.close().await;
+        };
+        if tokio::time::timeout(CLOSES_WITHIN, close).await.is_err() {
+            warn!("a connection to the database is still in use, and left to itself");
+        }
     }
 }
 
