@@ -125,7 +125,9 @@ async fn slow_clients_that_resume_a_thousand_long_messages_get_them_all() {
     let [anna] = binary.users(["anna"]).await;
     let trip = anna.creates_group("trip", []).await;
     let mut slow = binary
-        .users(["a1", "a2", "a3", "a4", "a5", "a6"])
+        .users([
+            "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "a11",
+        ])
         .await
         .to_vec();
     for person in &slow {
@@ -137,15 +139,15 @@ async fn slow_clients_that_resume_a_thousand_long_messages_get_them_all() {
     let mut annas = anna.joins(&trip).await;
     talks(&mut annas, 1000).await;
     // Whoever comes first fills the database's cache, of which there is one: it isn't held for anybody.
-    let warms = slow.pop().expect("one of six");
+    let warms = slow.pop().expect("one of eleven");
     gets_a_thousand(&mut resumes_slowly(&warms, &trip, first).await, || {}).await;
     let before = binary.resident_bytes();
     let replays = slow.iter().map(|person| async {
         let mut phone = resumes_slowly(person, &trip, first).await;
         gets_a_thousand(&mut phone, || {
-            // Five times 4 MiB wait to be read.
+            // Ten times 4 MiB wait to be read; a page of them for each is here, and what the driver read it from.
             let grown = binary.resident_bytes().saturating_sub(before) / (1 << 20);
-            assert!(grown < 10, "{grown} MiB held for those who read slowly");
+            assert!(grown < 30, "{grown} MiB held for those who read slowly");
         })
         .await;
         phone
