@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -20,24 +20,41 @@ type Promised = HashMap<String, Message>;
 
 /// Tells everybody when the story is over, and hears how it goes on.
 #[derive(Clone, Default)]
-struct Over(Arc<(AtomicBool, AtomicUsize)>);
+struct Over(Arc<Ending>);
+
+#[derive(Default)]
+struct Ending {
+    is_near: AtomicBool,
+    all_is_said: AtomicBool,
+    counted: AtomicUsize,
+}
 
 impl Over {
+    /// Nobody begins to write any more.
     fn is_near(&self) -> bool {
-        self.0.0.load(Relaxed)
+        self.0.is_near.load(SeqCst)
     }
 
     fn comes(&self) {
-        self.0.0.store(true, Relaxed);
+        self.0.is_near.store(true, SeqCst);
+    }
+
+    /// Nobody writes any more: what is the last number now stays it.
+    fn all_is_said(&self) -> bool {
+        self.0.all_is_said.load(SeqCst)
+    }
+
+    fn leaves_the_rest_to_readers(&self) {
+        self.0.all_is_said.store(true, SeqCst);
     }
 
     /// One more send was acknowledged.
     fn counts(&self) {
-        self.0.1.fetch_add(1, Relaxed);
+        self.0.counted.fetch_add(1, SeqCst);
     }
 
     fn counted(&self) -> usize {
-        self.0.1.load(Relaxed)
+        self.0.counted.load(SeqCst)
     }
 }
 
@@ -207,7 +224,7 @@ async fn reads(person: Person, chat: Chat, over: Over) -> Vec<Value> {
     loop {
         let mut phone = connects(&person, &chat, Some(last_seq)).await;
         loop {
-            let is_near = over.is_near();
+            let all_is_said = over.all_is_said();
             match phone.next_unless_silent(Duration::from_millis(300)).await {
                 Some(Heard::Frame(frame))
                     if frame["type"] == "synced" && frame["has_more"] == true =>
@@ -216,7 +233,7 @@ async fn reads(person: Person, chat: Chat, over: Over) -> Vec<Value> {
                 }
                 Some(Heard::Frame(_)) => {}
                 Some(Heard::Closed(_)) => break,
-                None if is_near && phone.seq() == last_of(&person, &chat).await => {
+                None if all_is_said && phone.seq() == last_of(&person, &chat).await => {
                     log.extend_from_slice(phone.log());
                     return log;
                 }
@@ -283,7 +300,8 @@ impl Crowd {
     /// The story is over: what was promised is kept, everybody heard everything once, in one order. How many promises
     /// there were.
     pub(crate) async fn ends(self, chats: &[Chat], database: &DatabaseConnection) -> usize {
-        self.over.comes();
+        let over = self.over.clone();
+        over.comes();
         let mut promised = Promised::new();
         for sender in self.on_sockets {
             let of_one = within("a sender to finish", sender).await;
@@ -301,6 +319,7 @@ impl Crowd {
             );
             texts.extend(changed);
         }
+        over.leaves_the_rest_to_readers();
         let mut logs: HashMap<i64, Vec<(Person, Vec<Value>)>> = HashMap::new();
         for (chat, person, reader) in self.readers {
             let log = within("a reader to finish", reader)
