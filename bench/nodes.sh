@@ -11,7 +11,7 @@ runs=5 seconds=5
 if [ "${1:-}" = --quick ]; then runs=1 seconds=2; fi
 nodes_core=0 others_core=1
 
-cargo build --release --quiet --bin tertulia
+cargo build --release --quiet --workspace --bins
 program=$PWD/target/release/tertulia
 mkdir -p target/bench
 raw=$PWD/target/bench/nodes-$(date +%Y%m%d-%H%M%S).jsonl

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${BENCH_RUNS:-3} seconds=${BENCH_SECONDS:-5}
 
-cargo build --release --quiet --package bench --bins
+cargo build --release --quiet --workspace --bins
 bin=$PWD/target/release
 mkdir -p target/bench
 raw=$PWD/target/bench/postgres-$(date +%Y%m%d-%H%M%S).jsonl
@@ -38,8 +38,9 @@ for run in $(seq "$runs"); do
   for tasks in 1 16 64 256; do
     name=w${run}_$tasks
     figure writer "$tasks" "$bin/writer" "$data/$name" --database-url "$(database "$name")"
-    # As many connections as there are senders, up to what a service would have.
-    figure singles "$tasks" "$bin/singles" "$(database "s${run}_$tasks")" --connections "$((tasks < 16 ? tasks : 16))"
+    # As many connections as there are senders, up to what a service would have; two make the tables.
+    connections=$((tasks < 2 ? 2 : tasks < 16 ? tasks : 16))
+    figure singles "$tasks" "$bin/singles" "$(database "s${run}_$tasks")" --connections "$connections"
   done
 done
 

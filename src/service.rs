@@ -400,9 +400,12 @@ pub async fn open_store(
     settings: &Settings,
     data_dir: &DataDir,
 ) -> std::result::Result<Store, StartError> {
+    let url = &settings.storage.database_url;
+    // More readers of a file bring no more answers, and each has a cache of its own.
+    let usual = if url.is_file() { 4 } else { 8 };
     let options = StoreOptions {
-        url: data_dir.database_url(&settings.storage.database_url)?,
-        readers: settings.storage.database_pool,
+        url: data_dir.database_url(url)?,
+        readers: settings.storage.database_pool.unwrap_or(usual),
         writers: settings.storage.database_writers,
         acquire_timeout: settings.storage.database_timeout,
         statement_timeout: settings.storage.database_statement_timeout,

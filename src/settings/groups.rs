@@ -70,10 +70,10 @@ pub struct Storage {
     /// Directory of the files that users send; a relative one is in the data directory
     #[arg(long, value_name = "PATH", default_value = "uploads")]
     pub uploads_dir: PathBuf,
-    /// Connections to the database that read
-    #[arg(long, value_name = "NUMBER", default_value = "8")]
+    /// Connections to the database that read; when not given, 8 to a server and 4 to a file
+    #[arg(long, value_name = "NUMBER")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 1, 1000))]
-    pub database_pool: u32,
+    pub database_pool: Option<u32>,
     /// Connections to the database that write, besides those that read; SQLite always has one
     #[arg(long, value_name = "NUMBER", default_value = "4")]
     #[arg(value_parser = |text: &str| units::between::<u32>(text, 2, 1000))]

@@ -62,17 +62,17 @@ pub(super) async fn open(options: &StoreOptions) -> Stored<Store> {
 }
 
 async fn open_sqlite(options: &StoreOptions) -> Stored<Store> {
-    let connect = |connections| {
+    let connect = |connections, cached: &'static str| {
         let mut connect = common(&options.url, options, connections);
         // sqlx sets busy_timeout before journal_mode, on each connection.
-        connect.map_sqlx_sqlite_opts(|sqlite| {
+        connect.map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
                 .busy_timeout(Duration::from_secs(5))
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
                 .pragma("foreign_keys", "OFF")
                 .pragma("temp_store", "MEMORY")
-                .pragma("cache_size", "-16384")
+                .pragma("cache_size", cached)
                 // 32 MiB: a page that many batches touch is copied back once for all of them.
                 .pragma("wal_autocheckpoint", "8192")
                 .pragma("journal_size_limit", "67108864")
@@ -80,8 +80,9 @@ async fn open_sqlite(options: &StoreOptions) -> Stored<Store> {
         Database::connect(connect)
     };
     Ok(Store {
-        write: connect(1).await?,
-        read: connect(options.readers.max(1)).await?,
+        write: connect(1, "-16384").await?,
+        // Each has its own: what many need is in the system's cache, once for all of them.
+        read: connect(options.readers.max(1), "-2048").await?,
         returns_inserted: false,
     })
 }
