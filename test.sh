@@ -84,7 +84,8 @@ step "tests, on SQLite"
 unset TERTULIA_TEST_DATABASE_URL
 if cargo nextest --version >/dev/null 2>&1; then
   cargo test --workspace --doc --quiet
-  tests=(cargo nextest run)
+  # They wait more than they work.
+  tests=(cargo nextest run --test-threads "$((2 * $(nproc)))")
 else
   tests=(cargo test)
 fi
@@ -97,7 +98,14 @@ postgres_url=${TERTULIA_TEST_POSTGRES_URL:-} mysql_url=${TERTULIA_TEST_MYSQL_URL
 answers "$postgres_url" || start_postgres
 answers "$mysql_url" || start_mariadb
 
-step "tests, on PostgreSQL"
-TERTULIA_TEST_DATABASE_URL=$postgres_url "${tests[@]}" --package tertulia
-step "tests, on MariaDB"
-TERTULIA_TEST_DATABASE_URL=$mysql_url "${tests[@]}" --package tertulia
+step "tests, on PostgreSQL and on MariaDB"
+on_postgres=target/tests-on-postgresql.log
+TERTULIA_TEST_DATABASE_URL=$postgres_url "${tests[@]}" --package tertulia >"$on_postgres" 2>&1 &
+postgres_tests=$!
+failed=0
+TERTULIA_TEST_DATABASE_URL=$mysql_url "${tests[@]}" --package tertulia || failed=1
+step "what PostgreSQL's said"
+wait "$postgres_tests" || failed=1
+cat "$on_postgres"
+step "all"
+exit "$failed"

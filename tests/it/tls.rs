@@ -119,6 +119,15 @@ async fn a_socket_over_tls_hears_everything_though_it_reads_late() {
     let url = format!("wss://localhost/ws/chat/{trip}/?token={}", anna.access);
     let handshake = client_async(url.into_client_request().expect("a URL"), stream);
     let (mut socket, _) = within("a handshake", handshake).await.expect("a socket");
+    // What was said before it is history.
+    let hello = within("the hello", socket.next()).await.expect("a frame");
+    assert!(
+        hello
+            .expect("a text")
+            .to_text()
+            .expect("a text")
+            .contains("connection_established")
+    );
 
     // More than the network holds, less than a queue may.
     let secured_anna = anna.at(plain.address());

@@ -44,8 +44,23 @@ pub(super) async fn make(server: String, name: String, with_tables: bool) {
 
 pub(super) async fn remove(server: String, name: String) {
     let database = connect(&with_name(&server, ""), 1).await;
+    // It would wait for transactions, and a test that is blocked by this call ends none.
+    for id in connections_to(&database, &name).await {
+        // One may be gone by now.
+        let _ = database.execute_unprepared(&format!("KILL {id}")).await;
+    }
     carry_out(&database, &format!("DROP DATABASE IF EXISTS {name}")).await;
     let _ = database.close().await;
+}
+
+async fn connections_to(database: &DatabaseConnection, name: &str) -> Vec<i64> {
+    let sql = "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist WHERE db = ?";
+    let asked = Statement::from_sql_and_values(DbBackend::MySql, sql, [name.into()]);
+    let rows = database.query_all_raw(asked).await;
+    let rows = rows.unwrap_or_else(|error| failed("who is connected", error));
+    let ids = rows.iter().map(|row| row.try_get("", "id"));
+    ids.collect::<Result<_, _>>()
+        .unwrap_or_else(|error| failed("who is connected", error))
 }
 
 async fn make_template(server: &str, database: &DatabaseConnection, template: &str) {
