@@ -182,23 +182,27 @@ impl Telling {
         }
     }
 
-    /// The frame for a seat; encoded at the first that asks.
-    pub(super) fn frame(&mut self, seat: &Seat) -> Option<SharedFrame> {
+    /// Which of its frames is for a seat, if any; encoded at the first that asks.
+    pub(super) fn encoding(&mut self, seat: &Seat) -> Option<usize> {
         let (dialect, audience) = (seat.voice.number, seat.audience(&self.event));
         let known = self
             .known
             .iter()
-            .find(|known| known.dialect == dialect && known.audience == audience);
-        if let Some(known) = known {
-            return known.frame.clone();
-        }
-        let frame = (seat.voice.encode)(&self.head, &self.event, audience);
-        let frame = frame.map(|frame| frame.of(self.head.id));
-        self.known.push(Encoding {
-            dialect,
-            audience,
-            frame: frame.clone(),
+            .position(|known| known.dialect == dialect && known.audience == audience);
+        let place = known.unwrap_or_else(|| {
+            let frame = (seat.voice.encode)(&self.head, &self.event, audience);
+            self.known.push(Encoding {
+                dialect,
+                audience,
+                frame: frame.map(|frame| frame.of(self.head.id)),
+            });
+            self.known.len() - 1
         });
-        frame
+        self.known[place].frame.as_ref().map(|_| place)
+    }
+
+    /// The frame of an encoding.
+    pub(super) fn frame(&self, encoding: usize) -> Option<SharedFrame> {
+        self.known.get(encoding)?.frame.clone()
     }
 }

@@ -12,10 +12,15 @@ const HEADER_BYTES_MAX: usize = 10;
 /// Room for a usual frame (a message of some 100 characters), so that most need one allocation.
 const JSON_BYTES_USUAL: usize = 512;
 
-/// A whole, final WebSocket frame of the server's (unmasked). Cloning shares the bytes.
+/// Frames of at most so many bytes are joined: once begun, they are all written, also where the connection is ending.
+const JOINED_BYTES_MAX: usize = 16 << 10;
+
+/// A whole, final WebSocket frame of the server's (unmasked), or several that go together. Cloning shares the bytes.
 #[derive(Debug, Clone)]
 pub struct SharedFrame {
     bytes: Bytes,
+    /// How many of the protocol's it is.
+    count: u32,
     ephemeral: bool,
     pub(super) lane: Lane,
     /// The chat whose event it tells.
@@ -64,6 +69,7 @@ impl SharedFrame {
         }
         Self {
             bytes: Bytes::from(bytes).slice(start..),
+            count: 1,
             ephemeral: false,
             lane: Lane::Queue,
             chat: None,
@@ -88,14 +94,65 @@ impl SharedFrame {
         &self.bytes
     }
 
-    /// What the frame says, without its header.
-    pub fn payload(&self) -> &[u8] {
-        let header_len = match self.bytes.get(1) {
-            Some(126) => 4,
-            Some(127) => 10,
-            _ => 2,
+    /// What it says, frame for frame, without their headers.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.wire();
+        std::iter::from_fn(move || {
+            let (start, len) = match *rest {
+                [_, 126, a, b, ..] => (4, u64::from(u16::from_be_bytes([a, b]))),
+                [_, 127, a, b, c, d, e, f, g, h, ..] => {
+                    (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+                }
+                [_, len, ..] => (2, u64::from(len)),
+                _ => return None,
+            };
+            let end = usize::try_from(len).ok()?.checked_add(start)?;
+            let payload = rest.get(start..end)?;
+            rest = &rest[end..];
+            Some(payload)
+        })
+    }
+
+    /// The same frames, those that follow each other in one buffer as far as they may be: the hub's, of one chat, none of
+    /// which may be lost.
+    pub(super) fn joined(frames: Vec<SharedFrame>) -> Vec<SharedFrame> {
+        let mut joined: Vec<SharedFrame> = Vec::new();
+        let fits = |one: &SharedFrame, other: &SharedFrame| {
+            let of_one_kind = one.lane == other.lane && one.chat == other.chat;
+            let stay = !one.ephemeral && !other.ephemeral && one.lane == Lane::Queue;
+            of_one_kind && stay
         };
-        &self.bytes[header_len..]
+        for run in frames.chunk_by(fits) {
+            let mut rest = run;
+            while let [first, ..] = rest {
+                let mut bytes = 0;
+                let together = rest.iter().take_while(|frame| {
+                    bytes += frame.len();
+                    bytes <= JOINED_BYTES_MAX
+                });
+                let (now, later) = rest.split_at(together.count().max(1));
+                rest = later;
+                joined.push(match now {
+                    [one] => one.clone(),
+                    several => SharedFrame {
+                        bytes: several
+                            .iter()
+                            .map(Self::wire)
+                            .collect::<Vec<_>>()
+                            .concat()
+                            .into(),
+                        count: several.iter().map(|frame| frame.count).sum(),
+                        ..first.clone()
+                    },
+                });
+            }
+        }
+        joined
+    }
+
+    /// How many of the protocol's frames it is.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
     }
 
     /// Its length on the wire.
@@ -111,6 +168,7 @@ impl SharedFrame {
     pub(crate) fn ping() -> Self {
         Self {
             bytes: Bytes::from_static(&[First::Ping as u8, 0]),
+            count: 1,
             ephemeral: false,
             lane: Lane::Control,
             chat: None,
@@ -149,6 +207,7 @@ impl SharedFrame {
         bytes.extend_from_slice(payload);
         Self {
             bytes: bytes.into(),
+            count: 1,
             ephemeral: false,
             lane,
             chat: None,
@@ -194,7 +253,7 @@ mod tests {
             let payload = "x".repeat(payload_len);
             let frame = SharedFrame::text(&payload);
             assert_eq!(&frame.wire()[..start.len()], start, "{payload_len}");
-            assert_eq!(frame.payload(), payload.as_bytes());
+            assert!(frame.payloads().eq([payload.as_bytes()]));
             assert_eq!(frame.len(), start.len() + payload_len);
         }
     }
@@ -212,7 +271,36 @@ mod tests {
     fn a_reason_is_cut_between_characters() {
         let close = SharedFrame::close(Some(4002), &"й".repeat(100));
         assert_eq!(close.wire()[..4], [0x88, 124, 0x0f, 0xa2]);
-        assert_eq!(&close.payload()[2..], "й".repeat(61).as_bytes());
+        let payload = close.payloads().next().unwrap();
+        assert_eq!(&payload[2..], "й".repeat(61).as_bytes());
         assert_eq!(SharedFrame::close(None, "").wire(), [0x88, 0]);
+    }
+
+    #[test]
+    fn frames_that_go_together_are_the_same_bytes_in_fewer_pieces() {
+        let here = |text: &str| SharedFrame::text(text).of(ChatId(1));
+        let long = "x".repeat(JOINED_BYTES_MAX - 100);
+        let longer = "x".repeat(70_000);
+        let frames = vec![
+            here("one"),
+            here("two"),
+            here("typing").ephemeral(),
+            here("three"),
+            SharedFrame::text("of no chat"),
+            here(&long),
+            here(&longer),
+            here("four"),
+            here(""),
+            here(&long),
+        ];
+        let payloads = |frames: &[SharedFrame]| {
+            let all = frames.iter().flat_map(SharedFrame::payloads);
+            all.map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let joined = SharedFrame::joined(frames.clone());
+        assert_eq!(payloads(&joined), payloads(&frames));
+        let counts = joined.iter().map(SharedFrame::count);
+        assert_eq!(counts.collect::<Vec<_>>(), [2, 1, 1, 1, 1, 1, 3]);
+        assert!(joined[1].is_ephemeral());
     }
 }

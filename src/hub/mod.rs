@@ -8,6 +8,7 @@ mod delivery;
 mod elsewhere;
 mod follow;
 mod frame;
+mod heard;
 #[allow(
     clippy::module_inception,
     reason = "the hub of one chat, in the room of all hubs"

@@ -173,7 +173,7 @@ impl Written {
     pub(crate) fn add(&mut self, frame: &SharedFrame) {
         match frame.lane {
             Lane::Queue => {
-                self.frames += 1;
+                self.frames += frame.count() as usize;
                 self.bytes += frame.len();
             }
             Lane::Answer => self.answers += 1,
@@ -270,7 +270,8 @@ impl Queue {
         }
         let bytes = frames.iter().map(SharedFrame::len).sum();
         if self.fits(state, bytes) {
-            self.add(state, frames.drain(..), bytes);
+            let count = frames.iter().map(SharedFrame::count).sum();
+            self.add(state, frames.drain(..), count, bytes);
         } else {
             for frame in frames.drain(..) {
                 if !self.squeeze_in(state, frame) {
@@ -296,17 +297,19 @@ impl Queue {
                 return false;
             }
         }
-        self.add(state, std::iter::once(frame), bytes);
+        let count = frame.count();
+        self.add(state, std::iter::once(frame), count, bytes);
         true
     }
 
     fn add(
         &self,
         state: &mut State,
-        frames: impl ExactSizeIterator<Item = SharedFrame>,
+        frames: impl Iterator<Item = SharedFrame>,
+        count: u32,
         bytes: usize,
     ) {
-        state.counted += frames.len();
+        state.counted += count as usize;
         self.bytes.store(self.bytes() + bytes, Relaxed);
         let total_bytes = self.total.bytes.fetch_add(bytes, Relaxed) + bytes;
         state
@@ -466,18 +469,23 @@ impl Queue {
     pub(super) fn write(&self) {
         let mut state = self.state.lock();
         state.in_round = false;
-        let Some(line) = state.line.clone().filter(|_| state.is_writable()) else {
+        if !state.is_writable() {
             return state.wake_for_frames();
-        };
-        let mut written = Written::default();
-        while let Some(outcome) = state.frames.next_piece(|piece| line.try_write(piece)) {
+        }
+        let (mut written, mut is_stopped) = (Written::default(), false);
+        let State { line, frames, .. } = &mut *state;
+        let Some(line) = line else { return };
+        while let Some(outcome) = frames.next_piece(|piece| line.try_write(piece)) {
             match outcome {
-                Ok(bytes) if bytes > 0 => state.frames.advance(bytes, |frame| written.add(frame)),
+                Ok(bytes) if bytes > 0 => frames.advance(bytes, |frame| written.add(frame)),
                 _ => {
-                    state.wake();
+                    is_stopped = true;
                     break;
                 }
             }
+        }
+        if is_stopped {
+            state.wake();
         }
         let frames = u32::try_from(written.frames + written.answers).unwrap_or(u32::MAX);
         self.frames_out.fetch_add(frames, Relaxed);

@@ -9,6 +9,7 @@ use super::{
     Close, SharedFrame,
     delivery::{Seat, Telling},
     follow::{Report, Reports},
+    heard::{Alike, Heard},
     round::Round,
     unread::{Tally, Unread},
 };
@@ -88,7 +89,9 @@ impl Seats {
             attention,
             tally,
         };
-        let has_ended = sitting.hear(missed, frames).is_some();
+        let mut heard = Heard::default();
+        let has_ended = sitting.hear(missed, &mut heard).is_some();
+        heard.take(missed, frames);
         let stays = !has_ended && sitting.seat.queue.push_all(frames);
         if stays {
             self.put(sitting);
@@ -136,12 +139,14 @@ impl Seats {
         if burst.is_empty() || self.sittings.is_empty() {
             return;
         }
+        let (mut heard, mut alike) = (Heard::default(), Alike::default());
         let mut frames = Vec::with_capacity(burst.len());
         let mut delivered = 0;
         self.sittings.retain(|_, sitting| {
-            let end = sitting.hear(burst, &mut frames);
+            let end = sitting.hear(burst, &mut heard);
             let seat = &sitting.seat;
-            delivered += frames.len();
+            delivered += heard.len();
+            alike.take(&mut heard, burst, &mut frames);
             let stays = frames.is_empty() || seat.queue.push_in_round(&mut frames, round);
             if let Some((chat, close)) = end {
                 seat.give_up(chat, close);
@@ -163,14 +168,10 @@ impl Seats {
 }
 
 impl Sitting {
-    /// What it is owed of a burst goes into `frames`; where an event ends it, that is the last, and comes back.
-    fn hear(
-        &mut self,
-        burst: &mut [Telling],
-        frames: &mut Vec<SharedFrame>,
-    ) -> Option<(ChatId, Close)> {
+    /// What it is owed of a burst is noted in `heard`; where an event ends it, that is the last, and comes back.
+    fn hear(&mut self, burst: &mut [Telling], heard: &mut Heard) -> Option<(ChatId, Close)> {
         let seat = &self.seat;
-        for telling in burst {
+        for (place, telling) in burst.iter_mut().enumerate() {
             let event = telling.event();
             let is_known = event.seq.is_some_and(|seq| seq <= self.after);
             if is_known {
@@ -187,10 +188,10 @@ impl Sitting {
                 let hides = seat.hides(event);
                 seat.shows(event, telling.head());
                 if !seat.is_deaf_to(event) {
-                    frames.extend(telling.frame(seat));
+                    heard.add(place, telling.encoding(seat));
                 }
                 if end.is_some() || hides {
-                    frames.extend(telling.farewell(seat));
+                    heard.last(telling.farewell(seat));
                 }
                 if hides {
                     self.attention = Attention::Quiet;

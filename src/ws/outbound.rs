@@ -43,7 +43,7 @@ impl Outbound {
                     pulse.spoke(now);
                     self.in_hand.advance(len, |frame| {
                         self.written.add(frame);
-                        self.frames_out = self.frames_out.wrapping_add(1);
+                        self.frames_out = self.frames_out.wrapping_add(frame.count());
                     });
                 }
                 Poll::Ready(Err(error)) => return Err(error),

@@ -84,11 +84,13 @@ impl Reader {
     }
 
     fn read(&mut self, in_hand: Backlog) -> Vec<String> {
-        let read = |frame: SharedFrame| {
+        let mut texts = Vec::new();
+        for frame in in_hand {
             self.written.add(&frame);
-            String::from_utf8(frame.payload().to_vec()).unwrap()
-        };
-        in_hand.into_iter().map(read).collect()
+            let read = |payload: &[u8]| String::from_utf8(payload.to_vec()).unwrap();
+            texts.extend(frame.payloads().map(read));
+        }
+        texts
     }
 
     pub(super) fn closing(&self) -> Option<Close> {
