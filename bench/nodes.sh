@@ -17,6 +17,8 @@ mkdir -p target/bench
 raw=$PWD/target/bench/nodes-$(date +%Y%m%d-%H%M%S).jsonl
 place=$(mktemp -d "$PWD/target/bench/nodes.XXXXXX")
 . tests/servers.sh
+# In memory commits would be free.
+servers_parent=${TMPDIR:-/tmp}
 pids=()
 stop_nodes() {
   [ ${#pids[@]} -eq 0 ] || { kill "${pids[@]}" && wait "${pids[@]}" || true; }

@@ -8,17 +8,15 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Where servers keep everything: in memory, where there's room for it. A database that is made and dropped is some
-# hundred files, and disks' file systems take longer for them than all tests. PostgreSQL's may not be root's.
+# Where servers keep everything, which $servers_parent may say. Else in memory, where there's room for it: a database that is
+# made and dropped is some hundred files, and disks' file systems take longer for them than all tests. PostgreSQL's may
+# not be root's.
 servers_dir() {
   if [ -z "$servers_place" ]; then
-    local memory=/dev/shm room
+    local memory=/dev/shm room parent=${servers_parent:-${TMPDIR:-/tmp}}
     room=$(df --output=avail -k "$memory" 2>/dev/null | tail -1) || true
-    if [ "${room:-0}" -gt 4000000 ] && [ -w "$memory" ]; then
-      servers_place=$(mktemp -d -p "$memory")
-    else
-      servers_place=$(mktemp -d)
-    fi
+    if [ -z "${servers_parent:-}" ] && [ "${room:-0}" -gt 4000000 ] && [ -w "$memory" ]; then parent=$memory; fi
+    servers_place=$(mktemp -d -p "$parent")
     chmod 755 "$servers_place"
   fi
 }
