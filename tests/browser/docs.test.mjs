@@ -36,7 +36,8 @@ test('every dialect shows its frames, and the console speaks it', async () => {
   const log = page.locator('.console-log');
   await log.getByText('connection_established').waitFor();
   await page.locator('#chats-chats\\.client\\.message').getByRole('button', { name: 'Try' }).first().click();
-  assert.match(await page.getByLabel('Frame', { exact: true }).inputValue(), /"chat_id": 1/);
+  const frame = page.getByLabel('Frame', { exact: true });
+  await until('the example to be filled in', async () => /"chat_id": 1/.test(await frame.inputValue()));
   assert.equal(chat, 1);
   await page.getByRole('button', { name: 'Send' }).click();
   await log.locator('.heard', { hasText: '"type":"message"' }).waitFor();
