@@ -33,6 +33,15 @@ pub enum Direction {
     After(MessageId),
 }
 
+/// Which of what was said is asked for as one stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stretch {
+    /// The newest messages, or the newest of those before one.
+    Before(Option<MessageId>),
+    /// The first ones from an id on, whether or not the chat has a message of that id.
+    From(MessageId),
+}
+
 /// A page of messages with the count of all; newest first.
 #[derive(Clone, Debug)]
 pub struct NumberedPage {
@@ -199,34 +208,28 @@ impl History {
         })
     }
 
-    /// The newest messages, or with `from` the first ones from that id on; oldest first, without those deleted.
+    /// A stretch of what was said, oldest first. Deleted messages are left out, and don't count: there are `limit`
+    /// others if there are so many.
     pub async fn stretch(
         &self,
         actor: &Actor,
         chat: ChatId,
-        from: Option<MessageId>,
+        which: Stretch,
         limit: u64,
     ) -> Result<Vec<Arc<Message>>, ChatError> {
-        let mut rows = match from {
-            None => {
-                let asked = PageAsked {
-                    place: None,
-                    skipped: 0,
-                    limit,
-                };
-                let mut rows = self.core.page(actor, chat, asked).await?.messages;
-                rows.reverse();
-                rows
+        let rows = match which {
+            Stretch::Before(place) => {
+                let page = self.core.newest_said(actor, chat, place, limit).await?;
+                page.messages.into_iter().rev().collect()
             }
-            Some(from) => {
+            Stretch::From(from) => {
                 let standing = self.core.standing(actor, chat).await?;
                 let store = &self.core.store;
                 let before = store.number_before(chat, from).await?;
                 let above = before.max(standing.visible_above());
-                store.messages_since(chat, above, limit).await?
+                store.said_since(chat, above, limit).await?
             }
         };
-        rows.retain(|row| !row.is_deleted);
         self.messages(rows).await
     }
 
@@ -252,7 +255,7 @@ impl History {
         self.tell(chat, merged).await
     }
 
-    /// Rows as events: a change with its message's latest state.
+    /// Rows as events: a change with its message's, or the chat's, latest state.
     async fn tell(
         &self,
         chat: &ChatHead,
@@ -272,6 +275,12 @@ impl History {
             .flatten()
             .chain(changed.iter().map(|row| row.sender_id));
         let people = self.core.people.profiles(users).await?;
+        // Read after the rows: the head that was handed in may be older than what they tell of the chat.
+        let latest = match rows.iter().any(Row::changes_chat) {
+            true => Some(self.latest(chat).await?),
+            false => None,
+        };
+        let chat = latest.as_ref().unwrap_or(chat);
         let said = rows.iter().filter_map(|row| match row {
             Row::Message(row) => Some(row),
             Row::Change(_) => None,
@@ -309,6 +318,15 @@ impl History {
             }));
         }
         Ok(events)
+    }
+
+    /// A chat as it is now.
+    async fn latest(&self, chat: &ChatHead) -> Result<ChatHead, ChatError> {
+        let row = self.core.store.find_chat(chat.id).await?;
+        Ok(ChatHead {
+            customer_name: chat.customer_name.clone(),
+            ..head(&row.ok_or(ChatError::NotFound(Thing::Chat))?)
+        })
     }
 
     async fn messages(&self, rows: Vec<message::Model>) -> Result<Vec<Arc<Message>>, ChatError> {
@@ -355,6 +373,12 @@ impl Row {
             Row::Message(row) => row.sender_id,
             Row::Change(row) => row.by_id,
         }
+    }
+
+    /// Whether it tells of the chat itself.
+    fn changes_chat(&self) -> bool {
+        let is_chats = |kind| matches!(kind, ChangeKind::ChatUpdated | ChangeKind::ChatDeleted);
+        matches!(self, Row::Change(row) if is_chats(row.kind))
     }
 
     fn users(&self) -> [Option<entity::UserId>; 2] {

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use entity::{ChatId, UserId};
+use entity::{ChatId, Seq, UserId};
 
 use super::{
     Close, Queue, SharedFrame,
@@ -37,6 +37,16 @@ pub struct Voice {
     pub encode: Encode,
     /// What ends with the membership, and with the chat.
     pub ends: Ends,
+}
+
+impl Voice {
+    /// What a connection is told last of a chat that it loses, where it lives on.
+    pub(super) fn farewell(&self, head: &ChatHead) -> Option<SharedFrame> {
+        match self.ends {
+            Ends::Connection => None,
+            Ends::Seat(told) => told(head),
+        }
+    }
 }
 
 /// What a dialect's connection loses with a membership, or with the chat.
@@ -98,11 +108,12 @@ impl Seat {
 
     /// Notes whose turn it is in a support chat, where an operator is shown a message.
     pub(super) fn shows(&self, event: &ChatEvent, head: &ChatHead) {
-        if let (true, Some(reports), What::Sent(_)) = (self.is_operator, &self.reports, &event.what)
+        let shown = (&self.reports, &event.what, event.seq);
+        if let (Some(reports), What::Sent(_), Some(seq)) = shown
+            && self.is_operator
         {
-            reports
-                .waiting
-                .shows(head.id, head.customer == Some(event.by));
+            let is_customers = head.customer == Some(event.by);
+            reports.waiting.shows(head.id, seq, is_customers);
         }
     }
 
@@ -143,7 +154,17 @@ pub const CHAT_DELETED: Close = Close::new(4010, "Chat deleted");
 pub(super) struct Telling {
     head: Arc<ChatHead>,
     event: Arc<ChatEvent>,
+    /// Whether it ends the seats of whom it concerns.
+    ends: bool,
     known: Vec<Encoding>,
+}
+
+/// The chat's head from an event on, where that changes it.
+pub(super) fn new_head(event: &ChatEvent) -> Option<Arc<ChatHead>> {
+    match &event.what {
+        What::ChatUpdated(head) | What::ChatDeleted(head) => Some(Arc::new(head.clone())),
+        _ => None,
+    }
 }
 
 /// What an event looks like to an audience of a dialect.
@@ -160,8 +181,20 @@ impl Telling {
         Telling {
             head,
             event,
+            ends: true,
             known: Vec::new(),
         }
+    }
+
+    /// The same, which ends nothing up to a number: whoever it concerns was found to be a member there.
+    pub(super) fn history_up_to(mut self, found_at: Seq) -> Self {
+        self.ends = self.event.seq > Some(found_at);
+        self
+    }
+
+    /// Why a seat ends with it, where it does.
+    pub(super) fn end(&self, seat: &Seat) -> Option<Close> {
+        seat.end(&self.event).filter(|_| self.ends)
     }
 
     /// What happened.
@@ -176,10 +209,7 @@ impl Telling {
 
     /// What a seat that ends with it is told last.
     pub(super) fn farewell(&self, seat: &Seat) -> Option<SharedFrame> {
-        match seat.voice.ends {
-            Ends::Connection => None,
-            Ends::Seat(told) => told(&self.head),
-        }
+        seat.voice.farewell(&self.head)
     }
 
     /// Which of its frames is for a seat, if any; encoded at the first that asks.

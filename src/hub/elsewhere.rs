@@ -2,10 +2,12 @@
 //!
 //! A node tells the truth about its own people twice: in what nodes hold in common, where a hub that begins reads it and
 //! all compare from time to time, and by a note through the channel layer, so that it is known at once. Whatever is lost
-//! of either, the next comparison repairs. A node that falls silent is gone after `GONE_AFTER`, with everybody there by it.
+//! of either, the next comparison repairs: each node compares what is put of its own people with who is here, and the
+//! others' with what they put. A node that falls silent is gone after `GONE_AFTER`, with everybody there by it.
 //!
 //! Not here: what a coming or a going is (`presence`). Relies on: hubs know who is there by this node.
-//! Bounded by: a mark for each user and chat that changed since the last flush; a hub's roster.
+//! Bounded by: a mark for each user and chat that changed since the last flush; a number for each chat that began, or
+//! changed here, while nobody could be asked; a hub's roster.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,7 +25,7 @@ use tracing::debug;
 use super::{hub::Hub, hubs::Hubs, presence::News, publish::LayerWork};
 use crate::{
     chat::{ChatError, Departure, Profile},
-    lease::{Away, Lease, Presence},
+    lease::{Away, Lease, Presence, There},
 };
 
 /// How often this node says that it lives, and looks who else does.
@@ -95,8 +97,17 @@ pub(super) struct Elsewhere {
     woken: Notify,
     nodes: Mutex<Nodes>,
     on_owner: OnceLock<OnOwner>,
-    /// Chats that began since the last beat: what came before this node heard of them is looked up once more.
-    begun: Mutex<Vec<ChatId>>,
+    /// Chats that are compared with the next beat that is answered. Those that began here: what came before this node
+    /// heard of them is looked up once more. And those that changed here when that couldn't be put.
+    due: Mutex<HashSet<ChatId>>,
+}
+
+/// Who is there, as was put, in a chat.
+struct Found {
+    chat: ChatId,
+    /// Where it is on this node, and how many notes it had heard before.
+    hub: Option<(Arc<Hub>, u64)>,
+    there: There,
 }
 
 /// How far a node's word goes.
@@ -118,14 +129,14 @@ impl Elsewhere {
             woken: Notify::new(),
             nodes: Mutex::default(),
             on_owner: OnceLock::new(),
-            begun: Mutex::default(),
+            due: Mutex::default(),
         }
     }
 
     /// A chat begins on this node.
     pub(super) fn begins(&self, chat: ChatId) {
         if self.lease.is_shared() {
-            self.begun.lock().push(chat);
+            self.due.lock().insert(chat);
         }
     }
 
@@ -134,6 +145,14 @@ impl Elsewhere {
         marks.insert((chat, user), how);
         if marks.len() == 1 {
             self.woken.notify_one();
+        }
+    }
+
+    /// What is put of somebody isn't so.
+    fn mark_again(&self, chat: ChatId, user: UserId) {
+        let is_marked = self.marks.lock().contains_key(&(chat, user));
+        if !is_marked {
+            self.mark(chat, user, Departure::Lost);
         }
     }
 
@@ -259,51 +278,98 @@ impl Hubs {
         if !self.elsewhere.lease.is_shared() {
             return;
         }
-        let chats = [hub.chat()];
-        if let Err(error) = hub.first_look(self.compare(&chats)).await {
+        let look = async {
+            let found = self.ask(&[hub.chat()]).await.map_err(away)?;
+            self.believe(found).await
+        };
+        if let Err(error) = hub.first_look(look).await {
             let chat = hub.chat();
             debug!(chat = %chat, "chat {chat}: can't ask who is there by other nodes: {error}");
         }
     }
 
-    /// Compares who is in these chats by other nodes with what they put, and takes away what nodes left that are gone.
-    async fn compare(&self, chats: &[ChatId]) -> Result<(), ChatError> {
+    /// Who is in these chats, by whatever node, as was put.
+    async fn ask(&self, chats: &[ChatId]) -> Result<Vec<Found>, Away> {
+        let hub = |chat: &ChatId| {
+            let hub = self.find(*chat)?;
+            let heard = hub.with_roster(|roster| (roster.notes_heard(), vec![]));
+            Some((hub, heard))
+        };
+        let hubs: Vec<_> = chats.iter().map(hub).collect();
+        let there = self.elsewhere.lease.presence(chats).await?;
+        let found = chats.iter().zip(hubs).zip(there);
+        let found = found.map(|((chat, hub), there)| Found {
+            chat: *chat,
+            hub,
+            there,
+        });
+        Ok(found.collect())
+    }
+
+    /// Whoever of this node's people isn't put as they are is marked. The others are kept from running out, by one of each
+    /// chat who is put again. For the task that flushes alone: beside it that one might be gone meanwhile.
+    async fn keep_ours(&self, found: &[Found]) -> Result<(), Away> {
+        let lease = &self.elsewhere.lease;
+        let mut kept = Vec::new();
+        for Found { chat, there, .. } in found {
+            let here = |hub: Arc<Hub>| hub.with_roster(|roster| (roster.all_by_us(), vec![]));
+            let here: HashSet<UserId> = self.find(*chat).map(here).into_iter().flatten().collect();
+            let ours = there.iter().filter(|(node, _)| node == lease.node());
+            let put: HashSet<UserId> = ours.map(|(_, user)| *user).collect();
+            for user in here.symmetric_difference(&put) {
+                self.elsewhere.mark_again(*chat, *user);
+            }
+            kept.extend(here.intersection(&put).next().map(|user| Presence {
+                chat: *chat,
+                user: *user,
+                is_here: true,
+            }));
+        }
+        for some in kept.chunks(AT_ONCE) {
+            lease.put_presence(some).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes of who is here by other nodes what they put, and takes away what nodes left that are gone.
+    async fn believe(&self, mut found: Vec<Found>) -> Result<(), ChatError> {
         let (elsewhere, lease) = (&self.elsewhere, &self.elsewhere.lease);
-        let hubs: Vec<Arc<Hub>> = chats.iter().filter_map(|chat| self.find(*chat)).collect();
-        let heard = |hub: &Arc<Hub>| hub.with_roster(|roster| (roster.notes_heard(), vec![]));
-        let heard: Vec<u64> = hubs.iter().map(heard).collect();
-        let chats: Vec<ChatId> = hubs.iter().map(|hub| hub.chat()).collect();
-        let found = lease.presence(&chats).await.map_err(away)?;
-        let named = found.iter().flatten();
-        if named.clone().any(|(node, _)| !elsewhere.knows(node)) {
+        for Found { there, .. } in &mut found {
+            there.retain(|(node, _)| node != lease.node());
+        }
+        let mut named = found.iter().flat_map(|found| &found.there);
+        if named.any(|(node, _)| !elsewhere.knows(node)) {
             // It may have begun since the last beat.
             self.beat().await.map_err(away)?;
         }
         let mut strangers = HashSet::new();
-        for (hub, present) in hubs.iter().zip(&found) {
-            let users = present.iter().map(|(_, user)| *user);
+        for Found { hub, there, .. } in &found {
+            let Some((hub, _)) = hub else { continue };
+            let users = there.iter().map(|(_, user)| *user);
             strangers.extend(hub.with_roster(|roster| {
                 let strangers: Vec<_> = users.filter(|user| !roster.knows(*user)).collect();
                 (strangers, vec![])
             }));
         }
-        let domain = self.domain().ok_or(ChatError::Unavailable)?;
         let profiles = match strangers.is_empty() {
             true => HashMap::new(),
-            false => domain.users.profiles(strangers).await?,
-        };
-        for ((hub, present), heard) in hubs.iter().zip(found).zip(heard) {
-            let others = present.into_iter();
-            let others = others.filter(|(node, _)| node != lease.node());
-            let (gone, others): (Vec<_>, Vec<_>) =
-                others.partition(|(node, _)| elsewhere.standing(node) == Standing::Gone);
-            if !gone.is_empty() {
-                lease.forget(hub.chat(), gone);
+            false => {
+                let domain = self.domain().ok_or(ChatError::Unavailable)?;
+                domain.users.profiles(strangers).await?
             }
-            hub.with_roster(|roster| {
-                let standing = |node: &str| elsewhere.standing(node);
-                ((), roster.compare(&others, &profiles, heard, standing))
-            });
+        };
+        for Found { chat, hub, there } in found {
+            let is_gone = |(node, _): &(Arc<str>, _)| elsewhere.standing(node) == Standing::Gone;
+            let (gone, others): (Vec<_>, Vec<_>) = there.into_iter().partition(is_gone);
+            if !gone.is_empty() {
+                lease.forget(chat, gone);
+            }
+            if let Some((hub, heard)) = hub {
+                hub.with_roster(|roster| {
+                    let standing = |node: &str| elsewhere.standing(node);
+                    ((), roster.compare(&others, &profiles, heard, standing))
+                });
+            }
         }
         Ok(())
     }
@@ -341,9 +407,12 @@ impl Hubs {
             notes.push(note);
         }
         if self.elsewhere.lease.is_shared() {
-            for some in changes.chunks(AT_ONCE) {
+            for (done, some) in changes.chunks(AT_ONCE).enumerate() {
                 if self.elsewhere.lease.put_presence(some).await.is_err() {
-                    break; // all is put again when there is somebody to put it to
+                    let left = &changes[done * AT_ONCE..];
+                    let chats = left.iter().map(|change| change.chat);
+                    self.elsewhere.due.lock().extend(chats);
+                    break;
                 }
             }
         }
@@ -390,7 +459,6 @@ impl Hubs {
         if let Err(Away) = self.beat().await {
             self.elsewhere.learn_nothing();
         }
-        let begun = std::mem::take(&mut *self.elsewhere.begun.lock());
         let all = self.all();
         let gone = self.elsewhere.newly_gone();
         if !gone.is_empty() {
@@ -401,19 +469,34 @@ impl Hubs {
         let part = all.iter().map(|hub| hub.chat());
         let part =
             part.filter(|chat| chat.0 as usize % COMPARED_IN_BEATS == beats % COMPARED_IN_BEATS);
-        let mut chats: Vec<ChatId> = part.chain(begun).collect();
-        chats.sort_unstable();
-        chats.dedup();
-        self.compare_all(&chats).await;
+        self.compare(part.collect()).await;
     }
 
-    async fn compare_all(&self, chats: &[ChatId]) {
+    /// A beat, and all chats compared: what nodes hold in common may have been lost.
+    async fn look_at_all(&self) {
+        if self.beat().await.is_ok() {
+            self.compare(self.all().iter().map(|hub| hub.chat()).collect())
+                .await;
+        }
+    }
+
+    /// Compares these chats, and those that are due.
+    async fn compare(&self, chats: HashSet<ChatId>) {
+        let due = std::mem::take(&mut *self.elsewhere.due.lock());
+        let chats: Vec<ChatId> = chats.union(&due).copied().collect();
         for some in chats.chunks(AT_ONCE) {
-            if let Err(error) = self.compare(some).await {
-                debug!("can't compare who is in chats by other nodes: {error}");
+            if let Err(error) = self.compare_some(some).await {
+                debug!("can't compare who is in chats with what was put: {error}");
+                self.elsewhere.due.lock().extend(due);
                 return;
             }
         }
+    }
+
+    async fn compare_some(&self, chats: &[ChatId]) -> Result<(), ChatError> {
+        let found = self.ask(chats).await.map_err(away)?;
+        self.keep_ours(&found).await.map_err(away)?;
+        self.believe(found).await
     }
 }
 
@@ -424,6 +507,7 @@ fn away(_: Away) -> ChatError {
 /// Keeps presence over all nodes until the hubs end; then nobody is there by this one.
 pub(super) async fn run(hubs: Arc<Hubs>, shutdown: CancellationToken) {
     let elsewhere = &hubs.elsewhere;
+    let mut returned = elsewhere.lease.returned();
     let mut beats = tokio::time::interval(BEAT_EVERY);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0;
@@ -433,10 +517,9 @@ pub(super) async fn run(hubs: Arc<Hubs>, shutdown: CancellationToken) {
                 hubs.flush_presence().await;
                 tokio::time::sleep(GATHERED).await;
             }
-            () = elsewhere.lease.returned() => {
-                if hubs.beat().await.is_ok() {
-                    let chats: Vec<ChatId> = hubs.all().iter().map(|hub| hub.chat()).collect();
-                    hubs.compare_all(&chats).await;
+            Ok(()) = returned.changed() => {
+                if elsewhere.lease.is_shared() {
+                    hubs.look_at_all().await;
                 }
             }
             _ = beats.tick() => {
@@ -451,5 +534,171 @@ pub(super) async fn run(hubs: Arc<Hubs>, shutdown: CancellationToken) {
     hubs.flush_presence().await;
     if elsewhere.lease.is_shared() && elsewhere.lease.resign().await.is_err() {
         debug!("this node's end is not told: it is found silent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        chat::ConnectionId,
+        hub::Present,
+        layer::{ChannelLayer, MemoryLayer},
+        lease::{MemoryTown, NODE_SILENT_AFTER, PRESENCE_KEPT},
+    };
+
+    const CHAT: ChatId = ChatId(7);
+
+    /// A node whose task does what the test says, when it says so.
+    struct Node {
+        hubs: Arc<Hubs>,
+        todo: mpsc::Receiver<LayerWork>,
+    }
+
+    impl Node {
+        async fn of(town: &MemoryTown) -> Node {
+            let layer = MemoryLayer::default();
+            for _ in 0..2 {
+                layer.new_channel().await.unwrap();
+            }
+            let (hubs, todo) = Hubs::new(Arc::new(layer), Arc::new(town.node()), 200);
+            Node { hubs, todo }
+        }
+
+        fn enters(&self, user: i64) -> Present {
+            let hub = self.hubs.find_or_make(CHAT);
+            self.hubs.present(&hub, &profile(user), ConnectionId(1))
+        }
+
+        fn hears_of(&self, user: i64, by: &Node) {
+            self.hubs.hear_note(Note::People(People {
+                node: by.hubs.elsewhere.lease.node().clone(),
+                chat: CHAT,
+                here: vec![profile(user)],
+                gone: Vec::new(),
+            }));
+        }
+
+        async fn beats(&self, count: usize) {
+            self.hubs.look_around_nodes(count).await;
+            self.hubs.flush_presence().await;
+        }
+
+        /// Says of somebody that they are in a chat, or that they aren't, whether it is so or not.
+        async fn puts(&self, chat: ChatId, user: i64, is_here: bool) {
+            let user = UserId(user);
+            let change = Presence {
+                chat,
+                user,
+                is_here,
+            };
+            let lease = &self.hubs.elsewhere.lease;
+            lease.put_presence(&[change]).await.unwrap();
+        }
+
+        /// Who is put as being in a chat.
+        async fn put(&self, chat: ChatId) -> Vec<i64> {
+            let found = self.hubs.elsewhere.lease.presence(&[chat]).await.unwrap();
+            sorted(found[0].iter().map(|(_, user)| user.0))
+        }
+
+        /// Who is in the chat, as this node shows it.
+        fn shows(&self) -> Vec<i64> {
+            let hub = self.hubs.find(CHAT).unwrap();
+            let presence = hub.with_roster(|roster| (roster.presence(), vec![]));
+            sorted(presence.users.unwrap().iter().map(|user| user.id.0))
+        }
+
+        /// Whom it has told the others of: who is there, and who isn't.
+        fn told(&mut self) -> (Vec<i64>, Vec<i64>) {
+            let (mut here, mut gone) = (Vec::new(), Vec::new());
+            while let Ok(work) = self.todo.try_recv() {
+                if let LayerWork::Note(_, Note::People(people)) = work {
+                    here.extend(people.here.iter().map(|user| user.id.0));
+                    gone.extend(people.gone.iter().map(|(user, _)| user.0));
+                }
+            }
+            (here, gone)
+        }
+    }
+
+    fn profile(id: i64) -> Arc<Profile> {
+        Arc::new(Profile {
+            id: UserId(id),
+            username: format!("user{id}"),
+            first_name: String::new(),
+            last_name: String::new(),
+        })
+    }
+
+    fn sorted(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+        let mut ids: Vec<i64> = ids.collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[tokio::test]
+    async fn who_stays_for_hours_while_nobody_comes_is_not_said_to_have_gone() {
+        let town = MemoryTown::default();
+        let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let (_anna, _boris) = (here.enters(1), there.enters(2));
+        here.hears_of(2, &there);
+        there.hears_of(1, &here);
+        for node in [&here, &there] {
+            node.hubs.flush_presence().await;
+        }
+        let step = NODE_SILENT_AFTER - BEAT_EVERY;
+        for beat in 0..2 * PRESENCE_KEPT.as_secs() / step.as_secs() {
+            town.passes(step);
+            for node in [&here, &there] {
+                node.beats(beat as usize).await;
+            }
+        }
+        for node in [&here, &there] {
+            assert_eq!(node.shows(), [1, 2]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_nobody_answers_is_put_with_the_next_beat_that_is_answered() {
+        let town = MemoryTown::default();
+        let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let (anna, _boris) = (here.enters(1), here.enters(2));
+        // Of a chat that this node has forgotten since.
+        let elsewhere = ChatId(CHAT.0 + 1);
+        here.puts(elsewhere, 1, true).await;
+        here.beats(CHAT.0 as usize).await;
+        assert_eq!(there.put(CHAT).await, [1, 2]);
+
+        town.stalls(true);
+        drop(anna);
+        let _clara = here.enters(3);
+        here.hubs
+            .mark_presence(elsewhere, UserId(1), Departure::Lost);
+        here.beats(0).await;
+        town.stalls(false);
+        // It isn't the turn of these chats.
+        here.beats(elsewhere.0 as usize + 1).await;
+        assert_eq!(there.put(CHAT).await, [2, 3]);
+        assert_eq!(there.put(elsewhere).await, Vec::<i64>::new());
+    }
+
+    #[tokio::test]
+    async fn what_is_put_of_ones_own_people_and_is_not_so_is_put_right_and_told() {
+        let town = MemoryTown::default();
+        let [mut here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let (_anna, _boris) = (here.enters(1), here.enters(2));
+        here.beats(0).await;
+        here.told();
+        here.puts(CHAT, 1, false).await;
+        here.puts(CHAT, 3, true).await;
+        there.puts(CHAT, 4, true).await;
+        for beat in 0..COMPARED_IN_BEATS {
+            here.beats(beat).await;
+        }
+        assert_eq!(there.put(CHAT).await, [1, 2, 4], "the other's are its own");
+        assert_eq!(here.told(), (vec![1], vec![3]));
     }
 }

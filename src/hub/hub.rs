@@ -14,13 +14,13 @@ use tokio::sync::OnceCell;
 
 use super::{
     Close, Queue, SharedFrame,
-    delivery::{Seat, Telling},
+    delivery::{Seat, Telling, new_head},
     memory::{Membership, Memory},
     presence::{News, Roster, Stay},
     round::Round,
-    seats::{Attention, Seats},
+    seats::{Seats, Sitting},
     typing::Typists,
-    unread::{Tally, Unread},
+    unread::Unread,
 };
 use crate::chat::{ChatEvent, ChatHead, ConnectionId, Departure, Presence, Profile, What};
 
@@ -69,6 +69,9 @@ struct State {
     memory: Memory,
     typists: Typists,
     roster: Roster,
+    /// At which number somebody was found to be a member, while that isn't delivered: what ended a membership of theirs
+    /// before is history, and nothing of theirs here ends with it. Empty while the hub isn't behind.
+    found: BTreeMap<UserId, Seq>,
     repairing: bool,
     joined: bool,
 }
@@ -84,6 +87,7 @@ impl Hub {
             memory: Memory::default(),
             typists: Typists::default(),
             roster: Roster::new(named_max),
+            found: BTreeMap::new(),
             repairing: false,
             joined: false,
         };
@@ -124,6 +128,12 @@ impl Hub {
         state.delivery()
     }
 
+    /// Somebody was found to be a member at a number. Told before they are present or sit here: the hub may be behind,
+    /// and hear only then that they left, and came again.
+    pub(super) fn finds_member(&self, user: UserId, at: Seq) {
+        self.state.lock().finds_member(user, at);
+    }
+
     /// Takes events: numbered ones in order, once; others at once.
     pub(super) fn deliver(&self, events: &[Arc<ChatEvent>]) -> Delivery {
         self.deliver_in(&mut Round::default(), events)
@@ -162,36 +172,29 @@ impl Hub {
         membership
     }
 
-    /// Seats a connection that follows all chats of its user, and hears what comes after `since`: `frames` first, then
-    /// what the hub remembers.
+    /// Seats a connection that follows all chats of its user: it hears `frames` first, then what it `missed` up to
+    /// `since`, then what the hub remembers.
     pub(super) fn follow(
         &self,
-        seat: &Seat,
+        sitting: &Sitting,
         since: Seq,
         checked_at: Seq,
-        attention: Attention,
-        tally: Option<Tally>,
+        missed: &mut Vec<Telling>,
         frames: &mut Vec<SharedFrame>,
     ) -> Next {
         let mut state = self.state.lock();
-        let mut missed = Vec::new();
         if state.delivered > Some(since) {
             let Some(after) = state.memory.since(since) else {
                 return Next::Unknown;
             };
-            for event in after {
-                state.tell(event, &mut missed);
-            }
+            let after = after.filter_map(|event| state.telling(event));
+            missed.extend(after.map(|telling| telling.history_up_to(checked_at)));
         }
-        let membership = state.membership(seat, checked_at);
+        let membership = state.membership(&sitting.seat, checked_at);
         if membership != Membership::Holds {
             return Next::NotSeated(membership);
         }
-        let seat = seat.clone();
-        match state
-            .seats
-            .follow(seat, since, attention, tally, &mut missed, frames)
-        {
+        match state.seats.follow(sitting.clone(), missed, frames) {
             true => Next::Live,
             false => Next::NotSeated(Membership::Unknown),
         }
@@ -231,7 +234,12 @@ impl Hub {
         }
     }
 
-    /// Takes a connection's seat away. Whether it was typing.
+    /// Takes a connection's seat away while it catches up: what it types goes on.
+    pub(super) fn stand_up(&self, connection: ConnectionId) {
+        self.state.lock().seats.leave(connection);
+    }
+
+    /// Takes a connection's seat away for good. Who was typing, if that ends with it.
     pub(super) fn leave(&self, connection: ConnectionId) -> Option<Arc<Profile>> {
         let mut state = self.state.lock();
         state.seats.leave(connection);
@@ -394,9 +402,17 @@ impl State {
         }
     }
 
+    fn finds_member(&mut self, user: UserId, at: Seq) {
+        if self.delivered < Some(at) {
+            let found_at = self.found.entry(user).or_insert(at);
+            *found_at = at.max(*found_at);
+        }
+    }
+
     /// Whether a membership that was read at `checked_at` was ended by what was delivered since.
-    fn membership(&self, seat: &Seat, checked_at: Seq) -> Membership {
+    fn membership(&mut self, seat: &Seat, checked_at: Seq) -> Membership {
         if self.delivered <= Some(checked_at) {
+            self.finds_member(seat.user, checked_at);
             return Membership::Holds;
         }
         self.memory.membership(seat, checked_at)
@@ -448,18 +464,27 @@ impl State {
     /// Delivers the next number.
     fn pass(&mut self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) {
         self.delivered = event.seq;
-        if let What::ChatUpdated(head) | What::ChatDeleted(head) = &event.what {
-            self.head = Some(Arc::new(head.clone()));
+        if let Some(head) = new_head(event) {
+            self.head = Some(head);
         }
-        self.tell(event, burst);
+        let left = match &event.what {
+            What::MemberLeft { user, .. } => Some(user),
+            _ => None,
+        };
+        let found_at = left.and_then(|user| self.found.get(&user.id));
+        let found_at = found_at.copied().unwrap_or_default();
+        let telling = self.telling(event);
+        burst.extend(telling.map(|telling| telling.history_up_to(found_at)));
         self.memory.push(event);
-        if let What::MemberLeft { user, .. } = &event.what
+        if let Some(user) = left
+            && event.seq > Some(found_at)
             && self.roster.end(user.id)
         {
             // They are not there any more, whatever becomes of their connections.
             let gone = Arc::new(gone(event.chat, user, Departure::Asked));
             self.tell(&gone, burst);
         }
+        self.found.retain(|_, at| event.seq < Some(*at));
     }
 
     /// Tells everybody who sits here something that takes no number.
@@ -471,11 +496,15 @@ impl State {
         event
     }
 
-    /// Puts an event into the burst, with the head that it is to be told with.
+    /// Puts an event into the burst.
     fn tell(&self, event: &Arc<ChatEvent>, burst: &mut Vec<Telling>) {
-        if let Some(head) = &self.head {
-            burst.push(Telling::new(head.clone(), event.clone()));
-        }
+        burst.extend(self.telling(event));
+    }
+
+    /// An event with the head that it is to be told with.
+    fn telling(&self, event: &Arc<ChatEvent>) -> Option<Telling> {
+        let head = self.head.as_ref()?;
+        Some(Telling::new(head.clone(), event.clone()))
     }
 }
 

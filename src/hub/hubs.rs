@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{
-    Close, Ends, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    Close, NOT_A_MEMBER, Queue, Seat, SharedFrame,
+    delivery::new_head,
     elsewhere::Elsewhere,
     follow::Followers,
     hub::{Delivery, Hub, Next, passing},
@@ -125,6 +126,7 @@ impl Hubs {
         if hub.begin(&entered.head, entered.last_seq) == Delivery::Gap {
             self.repair(&hub);
         }
+        hub.finds_member(actor.id(), entered.last_seq);
         Ok((hub, entered))
     }
 
@@ -331,10 +333,8 @@ impl Seated {
 
     /// What it is told where it ends.
     pub(super) fn farewell(&self) -> Option<SharedFrame> {
-        match self.seat.voice.ends {
-            Ends::Connection => None,
-            Ends::Seat(told) => self.hub.head().and_then(|head| told(&head)),
-        }
+        let head = self.hub.head()?;
+        self.seat.voice.farewell(&head)
     }
 
     /// Whether it hears the chat: not while it resumes, nor once its membership has ended.
@@ -370,7 +370,7 @@ impl Seated {
             has_more: false,
             reset: false,
         };
-        self.hub.leave(self.seat.connection);
+        self.hub.stand_up(self.seat.connection);
         // What was pushed and not written yet comes with the replay.
         queue.forget_pushed(self.hub.chat());
         let stands = self.hub.delivered().unwrap_or(Seq(0)).max(entered.last_seq);
@@ -387,6 +387,7 @@ impl Seated {
         }
         replayed.seq = since.max(entered.visible_above);
         let mut told = 0;
+        let mut head = entered.head.clone();
         let mut checked_at = entered.last_seq;
         loop {
             let limit = (events_max - told).min(PAGE as usize);
@@ -410,9 +411,10 @@ impl Seated {
                 return Err(GONE);
             };
             for event in &events {
+                head = new_head(event).unwrap_or(head);
                 send(
                     queue,
-                    (self.seat.voice.encode)(&entered.head, event, self.seat.audience(event)),
+                    (self.seat.voice.encode)(&head, event, self.seat.audience(event)),
                 )?;
                 if let Some(close) = self
                     .seat

@@ -418,6 +418,11 @@ impl Queue {
         state.wake();
     }
 
+    /// Wakes the socket's task, for something else than frames. Where that is awake it may have looked already: ask again.
+    pub(crate) fn nudge(&self) {
+        self.state.lock().wake();
+    }
+
     /// Lets go of the connection without another word.
     pub(crate) fn reset(&self) {
         let mut state = self.state.lock();

@@ -27,14 +27,14 @@ pub(super) struct Seats {
 }
 
 /// A connection that hears the chat, from a number on.
-#[derive(Debug)]
-struct Sitting {
-    seat: Seat,
+#[derive(Clone, Debug)]
+pub(super) struct Sitting {
+    pub(super) seat: Seat,
     /// What it has heard already: a replay may be ahead of the hub.
-    after: Seq,
-    attention: Attention,
+    pub(super) after: Seq,
+    pub(super) attention: Attention,
     /// What its user hasn't read, where it is told.
-    tally: Option<Tally>,
+    pub(super) tally: Option<Tally>,
 }
 
 /// How much of the chat a seat hears.
@@ -76,22 +76,16 @@ impl Seats {
     /// that ended it, or it is ending.
     pub(super) fn follow(
         &mut self,
-        seat: Seat,
-        after: Seq,
-        attention: Attention,
-        tally: Option<Tally>,
+        mut sitting: Sitting,
         missed: &mut [Telling],
         frames: &mut Vec<SharedFrame>,
     ) -> bool {
-        let mut sitting = Sitting {
-            seat,
-            after,
-            attention,
-            tally,
-        };
         let mut heard = Heard::default();
         let has_ended = sitting.hear(missed, &mut heard).is_some();
         heard.take(missed, frames);
+        if let Some(last) = missed.last().and_then(|telling| telling.event().seq) {
+            sitting.after = last;
+        }
         let stays = !has_ended && sitting.seat.queue.push_all(frames);
         if stays {
             self.put(sitting);
@@ -168,6 +162,13 @@ impl Seats {
 }
 
 impl Sitting {
+    /// Encodes what it will be told, before it holds anybody up.
+    pub(super) fn prepare(&self, telling: &mut Telling) {
+        if self.attention == Attention::Full {
+            telling.encoding(&self.seat);
+        }
+    }
+
     /// What it is owed of a burst is noted in `heard`; where an event ends it, that is the last, and comes back.
     fn hear(&mut self, burst: &mut [Telling], heard: &mut Heard) -> Option<(ChatId, Close)> {
         let seat = &self.seat;
@@ -177,7 +178,7 @@ impl Sitting {
             if is_known {
                 continue;
             }
-            let end = seat.end(event);
+            let end = telling.end(seat);
             if self.attention == Attention::Full {
                 if let Some(tally) = &mut self.tally
                     && tally.hears(event, seat, telling.head())

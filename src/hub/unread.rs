@@ -5,7 +5,7 @@
 use entity::{Seq, UserId};
 
 use super::delivery::Seat;
-use crate::chat::{ChatEvent, ChatHead, What};
+use crate::chat::{ChatEvent, ChatHead, Message, What};
 
 /// Counted no further.
 const UNREAD_MAX: u64 = 1000;
@@ -41,15 +41,15 @@ impl Tally {
 
     /// Takes an event into account. Whether it is to be reported that the count has changed.
     pub(super) fn hears(&mut self, event: &ChatEvent, seat: &Seat, head: &ChatHead) -> bool {
-        let is_others = |sender: UserId| sender != seat.user;
+        // A mark of reading may overtake the messages that it is about.
+        let last_read = self.last_read;
+        let is_unread =
+            |message: &Message| message.sender.id != seat.user && message.seq > last_read;
         match &event.what {
-            What::Sent(message) if is_others(message.sender.id) => {
+            What::Sent(message) if is_unread(message) => {
                 self.count = self.count.map(|count| (count + 1).min(UNREAD_MAX));
             }
-            What::Deleted(message) if is_others(message.sender.id) => {
-                if message.seq <= self.last_read && self.count.is_some() {
-                    return false;
-                }
+            What::Deleted(message) if is_unread(message) => {
                 // At the limit there may be more than were counted.
                 self.count = self
                     .count

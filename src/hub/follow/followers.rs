@@ -1,14 +1,14 @@
 //! Who follows: the table of all such connections of the node, what each has, and what is reported about them.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
-use entity::{ChatId, Time, UserId};
+use entity::{ChatId, Seq, Time, UserId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -44,29 +44,44 @@ pub struct Reports {
 }
 
 /// The support chats that wait for an answer, as far as a connection was shown it: whose customer has spoken since an
-/// operator did.
+/// operator did. An entry for each that it was shown anything of.
 #[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<Mutex<BTreeSet<ChatId>>>);
+pub struct Waiting(Arc<Mutex<BTreeMap<ChatId, Turn>>>);
+
+/// Who has the word in a support chat, where it stands at a number.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    at: Seq,
+    waits: bool,
+}
 
 impl Waiting {
-    /// Something was shown: a customer's message, or an operator's.
-    pub fn shows(&self, chat: ChatId, is_customers: bool) {
-        let mut chats = self.0.lock();
-        match is_customers {
-            true => chats.insert(chat),
-            false => chats.remove(&chat),
-        };
+    /// Something was shown of a chat that stands at a number: that its customer waits, or doesn't any more. What is read
+    /// from the database may be older than what was heard meanwhile; then that counts.
+    pub fn shows(&self, chat: ChatId, at: Seq, waits: bool) {
+        let mut turns = self.0.lock();
+        let turn = turns.entry(chat).or_insert(Turn { at, waits });
+        if at >= turn.at {
+            *turn = Turn { at, waits };
+        }
+    }
+
+    /// The connection hears no more of a chat.
+    pub(super) fn forget(&self, chat: ChatId) {
+        self.0.lock().remove(&chat);
     }
 
     /// The one that waits; none where several do, or nobody.
     pub fn only(&self) -> Option<ChatId> {
-        let chats = self.0.lock();
-        chats.first().copied().filter(|_| chats.len() == 1)
+        let turns = self.0.lock();
+        let mut waiting = turns.iter().filter(|(_, turn)| turn.waits);
+        let first = waiting.next().map(|(chat, _)| *chat);
+        first.filter(|_| waiting.next().is_none())
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
+        !self.0.lock().values().any(|turn| turn.waits)
     }
 }
 
@@ -99,6 +114,8 @@ struct Table {
     by_user: HashMap<UserId, Vec<ConnectionId>>,
     /// Those with the support chats.
     operators: HashSet<ConnectionId>,
+    /// Those who have, or had, a place in somebody else's support chat: it ends when they are no staff any more.
+    overseen: HashSet<ConnectionId>,
 }
 
 /// One of them.
@@ -163,6 +180,16 @@ impl Followers {
         self.table.lock().operators.iter().copied().collect()
     }
 
+    /// Those who may have places as operators.
+    pub(in crate::hub) fn overseen(&self) -> Vec<ConnectionId> {
+        self.table.lock().overseen.iter().copied().collect()
+    }
+
+    /// A connection is about to have a place as an operator.
+    pub(super) fn oversees(&self, connection: ConnectionId) {
+        self.table.lock().overseen.insert(connection);
+    }
+
     /// A connection hears the open support chats no more.
     pub(super) fn forget_operator(&self, connection: ConnectionId) {
         self.table.lock().operators.remove(&connection);
@@ -216,6 +243,7 @@ impl Followers {
         table.by_user.entry(user).or_default().push(connection);
         if with_support {
             table.operators.insert(connection);
+            table.overseen.insert(connection);
         }
         self.is_empty.store(false, Relaxed);
         follower
@@ -226,6 +254,7 @@ impl Followers {
         let mut table = self.table.lock();
         table.by_connection.remove(&connection);
         table.operators.remove(&connection);
+        table.overseen.remove(&connection);
         let user = follower.follow.actor.id();
         if let Some(of_user) = table.by_user.get_mut(&user) {
             of_user.retain(|other| *other != connection);
@@ -275,16 +304,28 @@ impl Follower {
         };
         drop(places);
         drop(before);
-        self.show_presence(chat);
+        // What it begins with is outside the queue's bounds, as its greeting is.
+        self.tell_presence(chat, !self.has_begun());
     }
 
-    /// Tells who is in a chat, where its user is present.
+    /// Answers with who is in a chat, where its user is present.
     pub(super) fn show_presence(&self, chat: ChatId) {
-        if let (Some(announce), Some(present)) =
-            (self.follow.announce, self.places.lock().presents.get(&chat))
-        {
-            let shown = |presence: &Presence| (announce.presence)(chat, presence);
-            present.push(&self.follow.queue, shown);
+        self.tell_presence(chat, true);
+    }
+
+    fn tell_presence(&self, chat: ChatId, is_answer: bool) {
+        let places = self.places.lock();
+        let (Some(announce), Some(present)) = (self.follow.announce, places.presents.get(&chat))
+        else {
+            return;
+        };
+        let queue = &self.follow.queue;
+        let frame = |presence: &Presence| (announce.presence)(chat, presence);
+        if is_answer {
+            // Where the connection is ending, its places are taken away with it.
+            let _ = present.show(queue, |presence| Some(frame(presence)));
+        } else {
+            present.push(queue, frame);
         }
     }
 
@@ -337,5 +378,30 @@ impl Follower {
             queue: self.follow.queue.clone(),
             reports: Some(self.reports.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_an_answer_came_does_not_make_its_customer_wait_again() {
+        let (anna, boris, waiting) = (ChatId(1), ChatId(2), Waiting::default());
+        assert!(waiting.is_empty());
+        waiting.shows(anna, Seq(7), true);
+        waiting.shows(anna, Seq(8), false);
+        waiting.shows(anna, Seq(7), true);
+        assert!(waiting.is_empty(), "the answer is the newer word");
+        waiting.shows(boris, Seq(3), true);
+        assert_eq!(waiting.only(), Some(boris));
+        waiting.shows(anna, Seq(9), true);
+        assert_eq!((waiting.only(), waiting.is_empty()), (None, false));
+        // What was read is ahead of what is heard: of that nothing is news.
+        waiting.shows(boris, Seq(6), false);
+        waiting.shows(boris, Seq(5), true);
+        assert_eq!(waiting.only(), Some(anna));
+        waiting.forget(anna);
+        assert!(waiting.is_empty());
     }
 }

@@ -27,12 +27,13 @@ pub(super) use self::{
 };
 use super::{
     Queue, Seated, SharedFrame, Voice,
+    delivery::{Telling, new_head},
     hub::{Delivery, Hub, Next},
     hubs::Hubs,
-    seats::Attention,
+    seats::{Attention, Sitting},
     unread::Tally,
 };
-use crate::chat::{Actor, ChatError, ChatEvent, ChatListed, Followed, FollowedChats, Presence};
+use crate::chat::{Actor, ChatError, ChatListed, Followed, FollowedChats, Presence};
 
 /// Events that are read at once for a connection that enters a chat.
 const PAGE: u64 = 100;
@@ -128,6 +129,9 @@ impl Following {
         let hub = self.hubs.find_or_make(chat);
         self.hubs.begin(&hub, followed);
         let seat = self.follower.seat(followed);
+        if seat.is_operator {
+            self.hubs.followers.oversees(seat.connection);
+        }
         self.follower.keep(chat, || self.hubs.stand(hub, seat))
     }
 
@@ -157,6 +161,12 @@ impl Beginning {
         all.filter(|followed| !followed.is_quiet)
     }
 
+    /// Which support chats wait for an answer, as far as the greeting shows it: what is heard once it has begun counts
+    /// from there on.
+    pub fn waiting(&self) -> &Waiting {
+        self.following.waiting()
+    }
+
     /// Seats the connection; `greeting` is written before all that it hears.
     pub async fn begin(self, greeting: Option<SharedFrame>) -> Result<Following, ChatError> {
         let Beginning { following, places } = self;
@@ -171,9 +181,15 @@ impl Beginning {
             let unread = followed.entered.unread_count;
             let settling = Settling::new(&followed, since, unread);
             if !following.hubs.settle(follower, hub, settling).await? {
-                // It changes too fast to be caught up with, or was left just now.
-                let user = follower.follow.actor.id();
-                following.hubs.followers.report(Report::Entered(user, chat));
+                // It changes too fast to be caught up with, or was left just now. Where it is one of theirs still, it is
+                // added as it stands.
+                let follow = &follower.follow;
+                let farewell = follow.voice.farewell(&followed.entered.head);
+                if let Some(frame) = farewell.filter(|_| !followed.is_quiet) {
+                    let _ = follow.queue.answer(frame);
+                }
+                let entered = Report::Entered(follow.actor.id(), chat);
+                following.hubs.followers.report(entered);
             }
         }
         follower.has_begun.store(true, Relaxed);
@@ -256,22 +272,29 @@ impl Hubs {
             mut frames,
         } = settling;
         let (entered, chat) = (&followed.entered, hub.chat());
-        let seat = follower.seat(followed);
-        let attention = match followed.is_quiet {
-            true => Attention::Quiet,
-            false => Attention::Full,
+        let counts = follower.reports.counts_unread;
+        let sitting = Sitting {
+            seat: follower.seat(followed),
+            after: since,
+            attention: match followed.is_quiet {
+                true => Attention::Quiet,
+                false => Attention::Full,
+            },
+            tally: counts.then(|| Tally::new(unread, entered.last_read_seq)),
         };
+        let seat = &sitting.seat;
+        hub.finds_member(seat.user, entered.last_seq);
         // Before it is seated: it needn't be told of its own coming.
         let present = follower
             .is_present_in(followed)
             .then(|| self.present(&hub, &follower.follow.actor.user, seat.connection));
+        let mut head = entered.head.clone();
         let mut checked_at = entered.last_seq;
+        let mut missed = Vec::new();
         for _ in 0..PAGES_MAX {
-            let counts = follower.reports.counts_unread;
-            let tally = counts.then(|| Tally::new(unread, entered.last_read_seq));
-            match hub.follow(&seat, since, checked_at, attention, tally, &mut frames) {
+            match hub.follow(&sitting, since, checked_at, &mut missed, &mut frames) {
                 Next::Live => {
-                    drop(follower.keep(chat, || self.stand(hub, seat)));
+                    drop(follower.keep(chat, || self.stand(hub, sitting.seat)));
                     if let Some(present) = present {
                         follower.keep_present(chat, present);
                     }
@@ -285,17 +308,14 @@ impl Hubs {
             let Some(last) = events.last().and_then(|event| event.seq) else {
                 return Ok(false);
             };
-            let ends =
-                |event: &ChatEvent| event.seq > Some(entered.last_seq) && seat.end(event).is_some();
-            if events.iter().any(|event| ends(event)) {
-                return Ok(false);
-            }
-            for event in &events {
-                if !followed.is_quiet {
-                    seat.shows(event, &entered.head);
+            for event in events {
+                head = new_head(&event).unwrap_or(head);
+                let mut telling = Telling::new(head.clone(), event).history_up_to(entered.last_seq);
+                if telling.end(seat).is_some() {
+                    return Ok(false);
                 }
-                let frame = (seat.voice.encode)(&entered.head, event, seat.audience(event));
-                frames.extend(frame.map(|frame| frame.of(chat)));
+                sitting.prepare(&mut telling);
+                missed.push(telling);
             }
             since = last;
             checked_at = checked_at.max(last);

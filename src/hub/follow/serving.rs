@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     chat::{Actor, ChatError, ConnectionId, Domain},
-    hub::{hub::Hub, hubs::Hubs, unread::Unread},
+    hub::{SharedFrame, hub::Hub, hubs::Hubs, unread::Unread},
 };
 
 /// Reports that are served at once.
@@ -89,27 +89,24 @@ pub(in crate::hub) async fn sweep(
             followers.report(Report::Entered(user, chat));
         }
     }
-    let mut hears_support = false;
-    for connection in followers.operators() {
+    for connection in followers.overseen() {
         let Some(follower) = followers.find(connection) else {
             continue;
         };
-        match domain.sessions.renew(&follower.follow.actor).await {
-            Ok(actor) if !actor.is_staff => {
-                followers.forget_operator(connection);
-                for (chat, seated) in follower.operated() {
-                    follower.reports.waiting.shows(chat, false);
-                    if let Some(frame) = seated.farewell() {
-                        follower.follow.queue.push(frame);
-                    }
-                    follower.forget(chat);
-                }
+        // Whose sign-in has ended, whose connection does.
+        let renewed = domain.sessions.renew(&follower.follow.actor).await;
+        if renewed.is_ok_and(|actor| !actor.is_staff) {
+            followers.forget_operator(connection);
+            let mut farewells = Vec::new();
+            for (chat, seated) in follower.operated() {
+                follower.reports.waiting.forget(chat);
+                follower.forget(chat);
+                farewells.extend(seated.farewell());
             }
-            // Whose sign-in has ended, whose connection does.
-            Ok(_) | Err(_) => hears_support = true,
+            follower.follow.queue.push_all(&mut farewells);
         }
     }
-    if hears_support {
+    if !followers.operators().is_empty() {
         for chat in domain.chats.open_support_chats(asked).await? {
             followers.report(Report::Support(chat));
         }
@@ -224,13 +221,19 @@ impl Desk {
             self.hubs.begin(&hub, &followed);
             let entered = &followed.entered;
             let mut settling = Settling::new(&followed, entered.last_seq, entered.unread_count);
-            if let (Some(listed), Some(announce)) = (listed.get(&place), follower.follow.announce) {
-                settling.since = listed.last_seq;
-                settling.unread = listed.unread_count;
-                settling.frames.push((announce.added)(listed));
-            } else if !followed.is_quiet {
-                let oldest = Seq(entered.last_seq.0 - PAGE as i64 * PAGES_MAX as i64 / 2);
-                settling.since = followed.news_after.max(oldest);
+            match (follower.follow.announce, listed.get(&place)) {
+                _ if followed.is_quiet => {}
+                (Some(announce), Some(listed)) => {
+                    settling.since = listed.last_seq;
+                    settling.unread = listed.unread_count;
+                    settling.frames.push((announce.added)(listed));
+                }
+                // It was left between the two questions.
+                (Some(_), None) => continue,
+                (None, _) => {
+                    let oldest = Seq(entered.last_seq.0 - PAGE as i64 * PAGES_MAX as i64 / 2);
+                    settling.since = followed.news_after.max(oldest);
+                }
             }
             if !self.hubs.settle(follower, hub, settling).await? {
                 debug!(%chat, "chat {chat}: a follower is shown it later");
@@ -240,8 +243,10 @@ impl Desk {
         Ok(())
     }
 
-    /// Tells what has changed of what is unread: what isn't known is counted, by one query for all.
+    /// Tells what has changed of what is unread, each connection at once: what isn't known is counted, by one query for
+    /// all.
     async fn tell_unread(&mut self) {
+        let mut told = Counts::default();
         let mut uncounted = Vec::new();
         for (connection, chat) in self.unread.drain() {
             let Some(follower) = self.hubs.followers.find(connection) else {
@@ -249,7 +254,7 @@ impl Desk {
             };
             let hub = self.hubs.find(chat);
             match hub.and_then(|hub| hub.take_unread(connection)) {
-                Some(Unread::Count(count)) => tell(&follower, chat, count),
+                Some(Unread::Count(count)) => told.add(&follower, chat, count),
                 Some(Unread::Uncounted) => uncounted.push((follower, chat)),
                 None => {}
             }
@@ -263,18 +268,30 @@ impl Desk {
                 Ok(counted) => {
                     for (place, followed) in counted {
                         let (follower, chat) = &some[place];
-                        tell(follower, *chat, followed.entered.unread_count);
+                        told.add(follower, *chat, followed.entered.unread_count);
                     }
                 }
                 // What is read or said next tells it.
                 Err(error) => warn!("what is unread can't be counted: {error}"),
             }
         }
+        for (follower, mut frames) in told.0.into_values() {
+            follower.follow.queue.push_all(&mut frames);
+        }
     }
 }
 
-fn tell(follower: &Follower, chat: ChatId, count: u64) {
-    if let Some(announce) = follower.follow.announce {
-        follower.follow.queue.push((announce.unread)(chat, count));
+/// The frames that tell what is unread, for each connection.
+#[derive(Default)]
+struct Counts(HashMap<ConnectionId, (Arc<Follower>, Vec<SharedFrame>)>);
+
+impl Counts {
+    fn add(&mut self, follower: &Arc<Follower>, chat: ChatId, count: u64) {
+        let Some(announce) = follower.follow.announce else {
+            return;
+        };
+        let of_follower = self.0.entry(follower.connection);
+        let (_, frames) = of_follower.or_insert_with(|| (follower.clone(), Vec::new()));
+        frames.push((announce.unread)(chat, count));
     }
 }

@@ -220,6 +220,28 @@ fn nobody_sits_down_whose_membership_ended_while_they_came() {
 }
 
 #[test]
+fn who_was_removed_and_came_again_before_the_hub_heard_of_it_keeps_their_seat() {
+    let (hub, _reader) = hub_at(9);
+    let mut back = Reader::new(2, 7);
+    let seated = hub.seat(&back.seat, Seq(11), |_| None);
+    assert_eq!(seated, Membership::Holds);
+    let mut resumed = Reader::new(3, 7);
+    let next = hub.resume(Seq(9), 100, &resumed.seat, Seq(11), |_| None);
+    assert!(matches!(next, Next::Live));
+    hub.deliver(&[left(10, 7)]);
+    hub.deliver(&[joined(11, 7), sent(12)]);
+    for reader in [&mut back, &mut resumed] {
+        assert_eq!(reader.heard(), ["10 left 7", "11 joined 7", "12 text 12"]);
+        assert_eq!(reader.closing(), None);
+    }
+    hub.deliver(&[left(13, 7), sent(14)]);
+    for reader in [&mut back, &mut resumed] {
+        assert_eq!(reader.heard(), ["13 left 7"]);
+        assert_eq!(reader.closing(), Some(NOT_A_MEMBER));
+    }
+}
+
+#[test]
 fn a_connection_that_ends_or_is_too_slow_gives_up_its_seat_and_no_other() {
     let (hub, mut stays) = hub_at(0);
     let few = QueueLimits {

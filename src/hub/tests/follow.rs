@@ -13,7 +13,9 @@ use crate::{
         Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, FollowedChats, NewChat, Presence,
         What,
     },
-    hub::{Announce, Audience, Ends, Follow, Following, SharedFrame, Voice},
+    hub::{
+        Announce, Audience, Beginning, Ends, Follow, Following, QueueLimits, SharedFrame, Voice,
+    },
     layer::MemoryLayer,
 };
 
@@ -37,16 +39,25 @@ const ANNOUNCE: Announce = Announce {
     presence: |chat: ChatId, presence: &Presence| text(format!("in {chat}: {}", presence.count)),
 };
 
-struct Phone {
+/// Somebody whose chats were read, and who sits in none yet.
+struct Coming {
     reader: Reader,
-    following: Following,
-    /// Chats and their numbers, as it began.
-    began: Vec<(ChatId, i64)>,
+    beginning: Beginning,
 }
 
-impl Phone {
+impl Coming {
     async fn of(node: &Node, who: &Actor, connection: u64, announce: Option<Announce>) -> Self {
-        let reader = Reader::new(connection, who.id().0);
+        Self::with_limits(node, who, connection, announce, QueueLimits::default()).await
+    }
+
+    async fn with_limits(
+        node: &Node,
+        who: &Actor,
+        connection: u64,
+        announce: Option<Announce>,
+        limits: QueueLimits,
+    ) -> Self {
+        let reader = Reader::with_limits(connection, who.id().0, limits);
         let follow = Follow {
             actor: Actor {
                 connection: Some(ConnectionId(connection)),
@@ -63,6 +74,11 @@ impl Phone {
             announce,
         };
         let beginning = node.hubs.follow(follow).await.unwrap();
+        Coming { reader, beginning }
+    }
+
+    async fn begins(self) -> Phone {
+        let Coming { reader, beginning } = self;
         let began = beginning
             .chats()
             .map(|followed| (followed.entered.head.id, followed.entered.last_seq.0))
@@ -73,6 +89,45 @@ impl Phone {
             following: following.unwrap(),
             began,
         }
+    }
+}
+
+struct Phone {
+    reader: Reader,
+    following: Following,
+    /// Chats and their numbers, as it began.
+    began: Vec<(ChatId, i64)>,
+}
+
+impl Phone {
+    async fn of(node: &Node, who: &Actor, connection: u64, announce: Option<Announce>) -> Self {
+        let coming = Coming::of(node, who, connection, announce).await;
+        coming.begins().await
+    }
+
+    /// With a queue that takes three frames.
+    async fn of_few(node: &Node, who: &Actor) -> Self {
+        let few = QueueLimits {
+            frames_max: 3,
+            ..QueueLimits::default()
+        };
+        let coming = Coming::with_limits(node, who, 1, Some(ANNOUNCE), few).await;
+        coming.begins().await
+    }
+
+    /// The next so many frames of a kind, sorted; others are passed over.
+    async fn hears_of(&mut self, kind: &str, count: usize) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let heard = async {
+            while all.len() < count {
+                let frames = self.reader.hears().await.unwrap().into_iter();
+                all.extend(frames.filter(|frame| frame.starts_with(kind)));
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, heard).await;
+        assert!(in_time.is_ok(), "waited in vain for {kind}: {all:?}");
+        all.sort();
+        all
     }
 
     /// These come next; what is unread, where one waits for it.
@@ -261,4 +316,116 @@ async fn what_is_unread_is_told_once_a_second_however_much_is_said() {
     phone
         .hears(&[&format!("{chat}: more"), &format!("unread {chat}: 1")])
         .await;
+}
+
+/// One frame for each chat.
+fn of_each(chats: &[ChatId], frame: impl Fn(&ChatId) -> String) -> Vec<String> {
+    let mut frames: Vec<String> = chats.iter().map(frame).collect();
+    frames.sort();
+    frames
+}
+
+#[tokio::test]
+async fn more_lists_of_who_is_there_than_a_queue_takes_are_told_all_the_same() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let mut chats = Vec::new();
+    for _ in 0..8 {
+        chats.push(node.group(&anna, &[&boris]).await);
+    }
+    let mut phone = Phone::of_few(&node, &boris).await;
+    node.says(&anna, chats[0], "hi").await;
+    let lists = phone.hears_of("in ", 8).await;
+    assert_eq!(lists, of_each(&chats, |chat| format!("in {chat}: 1")));
+}
+
+#[tokio::test]
+async fn more_counts_than_a_queue_takes_are_told_at_once() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let mut chats = Vec::new();
+    for _ in 0..8 {
+        chats.push(node.group(&anna, &[&boris]).await);
+    }
+    let mut phone = Phone::of_few(&node, &boris).await;
+    let mut heard = phone.reader.heard();
+    for chat in &chats {
+        node.says(&anna, *chat, "hi").await;
+        heard.extend(phone.reader.heard());
+    }
+    heard.retain(|frame| frame.starts_with("unread"));
+    let left = chats.len() - heard.len();
+    heard.extend(phone.hears_of("unread", left).await);
+    heard.sort();
+    assert_eq!(heard, of_each(&chats, |chat| format!("unread {chat}: 1")));
+}
+
+#[tokio::test]
+async fn who_is_no_operator_any_more_is_told_of_all_chats_at_once() {
+    let (_town, node) = node().await;
+    // The next sweep finds that the database doesn't know her as one.
+    let operator = Actor {
+        is_staff: true,
+        ..node.person("olga").await
+    };
+    let mut chats = Vec::new();
+    for name in ["anna", "boris", "clara", "dora", "emil"] {
+        let customer = node.person(name).await;
+        let chat = opens(&node, &customer, ChatKind::Support, vec![]).await;
+        node.says(&customer, chat, "help!").await;
+        chats.push(chat);
+    }
+    let mut phone = Phone::of_few(&node, &operator).await;
+    let removed = phone.hears_of("removed", 5).await;
+    assert_eq!(removed, of_each(&chats, |chat| format!("removed {chat}")));
+}
+
+#[tokio::test]
+async fn what_was_said_while_it_sat_down_is_unread_too() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = node.group(&anna, &[&boris]).await;
+    node.says(&anna, chat, "before").await;
+    let coming = Coming::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    // More than the hub remembers.
+    node.says_much(&anna, chat, 130).await;
+    let mut phone = coming.begins().await;
+    let counted = phone.hears_of("unread", 1).await;
+    assert_eq!(counted, [format!("unread {chat}: 131")]);
+    node.says(&anna, chat, "more").await;
+    let counted = phone.hears_of("unread", 1).await;
+    assert_eq!(counted, [format!("unread {chat}: 132")]);
+}
+
+#[tokio::test]
+async fn a_hidden_chat_in_which_something_is_said_while_it_sits_down_is_added() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = opens_personal_chat(&node, &anna, &boris).await;
+    node.says(&anna, chat, "old").await;
+    node.domain.chats.delete(&boris, chat).await.unwrap();
+    let coming = Coming::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    node.says_much(&anna, chat, 130).await;
+    let mut phone = coming.begins().await;
+    phone
+        .hears(&["hello", &format!("added {chat} at 131")])
+        .await;
+    node.says(&anna, chat, "new").await;
+    phone.hears(&[&format!("{chat}: new")]).await;
+}
+
+#[tokio::test]
+async fn who_is_sent_away_between_the_greeting_and_the_seat_is_told() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = node.group(&anna, &[&boris]).await;
+    let coming = Coming::of(&node, &boris, 1, Some(ANNOUNCE)).await;
+    let members = &node.domain.members;
+    members.remove(&anna, chat, boris.id()).await.unwrap();
+    let mut phone = coming.begins().await;
+    assert_eq!(phone.began, [(chat, 0)]);
+    phone.hears(&["hello", &format!("removed {chat}")]).await;
+    let added = members.add(&anna, chat, vec![boris.id()], Role::Member);
+    added.await.unwrap();
+    phone.hears(&[&format!("added {chat} at 2")]).await;
 }

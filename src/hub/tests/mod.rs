@@ -8,3 +8,4 @@ mod presence;
 mod reader;
 mod round;
 mod testing;
+mod unread;

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use entity::{ChatId, Seq};
+use entity::{ChatId, Role, Seq};
 
 use super::{
     reader::{Reader, number},
     testing::{Node, Town},
 };
 use crate::{
-    chat::{Actor, ChatEvent},
+    chat::{Actor, ChatEvent, ConnectionId},
     hub::{QueueLimits, Replayed, Seat, Seated, SharedFrame},
     layer::MemoryLayer,
 };
@@ -223,4 +223,94 @@ async fn a_repair_that_the_database_refuses_is_made_up_for_by_the_sweep() {
     assert_eq!(hears_until(&mut reader, last).await, [1, 2]);
     here.stop().await;
     there.stop().await;
+}
+
+#[tokio::test]
+async fn a_renaming_that_is_read_from_the_database_tells_the_new_name() {
+    let town = Town::new().await;
+    let (here, there) = (town.node(layer()).await, town.node(layer()).await);
+    let (anna, boris) = (here.person("anna").await, here.person("boris").await);
+    let chat = here.group(&anna, &[&boris]).await;
+    let (_seated, mut reader) = sits(&here, &boris, chat).await;
+    let (_, entered) = there.hubs.enter(&boris, chat).await.unwrap();
+    there.renames(&anna, chat, "journey").await;
+
+    let hub = here.hubs.find(chat).unwrap();
+    here.hubs.repair(&hub);
+    let told = tokio::time::timeout(PATIENCE, reader.hears()).await;
+    assert_eq!(told.unwrap().unwrap(), ["1 named journey"]);
+    assert_eq!(hub.head().unwrap().name.as_deref(), Some("journey"));
+
+    // A hub that begins after it, and somebody who was let in before it.
+    let late = town.node(layer()).await;
+    let (hub, _) = late.hubs.enter(&boris, chat).await.unwrap();
+    let mut resumes = Reader::new(1, boris.id().0);
+    let seated = late.hubs.stand(hub, resumes.seat.clone());
+    let reads = async {
+        let heard = resumes.hears().await.unwrap();
+        // What was heard last counts as written too: a replay waits for that.
+        resumes.heard();
+        heard
+    };
+    let (replayed, heard) = tokio::join!(seated.replay(&entered, Seq(0), synced), reads);
+    assert_eq!(replayed.unwrap().seq, Seq(1));
+    assert_eq!(heard, ["1 named journey"]);
+    for node in [here, there, late] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_was_removed_and_added_again_elsewhere_sits_and_is_there() {
+    let town = Town::new().await;
+    let (here, there) = (town.node(layer()).await, town.node(layer()).await);
+    let (anna, boris) = (here.person("anna").await, here.person("boris").await);
+    let chat = here.group(&anna, &[&boris]).await;
+    let (_annas, _reader) = sits(&here, &anna, chat).await;
+    let members = &there.domain.members;
+    members.remove(&anna, chat, boris.id()).await.unwrap();
+    let added = members.add(&anna, chat, vec![boris.id()], Role::Member);
+    added.await.unwrap();
+
+    let reader = Reader::new(2, boris.id().0);
+    let (hub, entered) = here.hubs.enter(&boris, chat).await.unwrap();
+    let present = here.hubs.present(&hub, &boris.user, ConnectionId(2));
+    // What was lost may be heard before he sits down.
+    here.hubs.run_repair(&hub).await;
+    let seat = reader.seat.clone();
+    let seated = here
+        .hubs
+        .seat(&boris, hub.clone(), entered, seat, |_, _| None);
+    let seated = seated.await.unwrap();
+    assert_eq!(hub.delivered(), Some(Seq(2)));
+    assert!(seated.is_live() && reader.closing().is_none());
+    assert_eq!(hub.presence_with(&anna.user).count, 2);
+    members.remove(&anna, chat, boris.id()).await.unwrap();
+    here.hubs.run_repair(&hub).await;
+    assert!(!seated.is_live());
+    assert_eq!(hub.presence_with(&anna.user).count, 1);
+    drop(present);
+    here.stop().await;
+    there.stop().await;
+}
+
+#[tokio::test]
+async fn typing_goes_on_while_its_connection_catches_up_and_ends_with_it() {
+    let town = Town::new().await;
+    let node = town.node(layer()).await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = node.group(&anna, &[&boris]).await;
+    let (annas, _reader) = sits(&node, &anna, chat).await;
+    let mut boriss = Reader::new(2, boris.id().0);
+    let (_seated, _) = catches_up(&node, &boris, chat, boriss.seat.clone(), Seq(0)).await;
+    boriss.heard();
+
+    annas.types(&anna, true);
+    assert_eq!(boriss.heard(), [format!("typing {} for 10s", anna.id())]);
+    let (_, entered) = node.hubs.enter(&anna, chat).await.unwrap();
+    annas.replay(&entered, Seq(0), synced).await.unwrap();
+    assert!(boriss.heard().is_empty(), "she types still");
+    drop(annas);
+    assert_eq!(boriss.heard(), [format!("typed {}", anna.id())]);
+    node.stop().await;
 }

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::Seq;
+use entity::{Seq, UserId};
 
-use super::reader::{CHAT, Reader, head, left, profile};
+use super::reader::{CHAT, Reader, head, joined, left, profile};
 use crate::{
     chat::{Departure, Presence, Profile},
     hub::{Hub, SharedFrame, presence::Stay},
@@ -76,6 +76,22 @@ fn who_leaves_the_chat_is_gone_from_it_with_all_connections() {
     goes(&hub, &boris);
     assert!(anna.heard().is_empty());
     assert_eq!(hub.presence_with(&anna.user).count, 1);
+}
+
+#[test]
+fn who_was_removed_and_came_again_before_the_hub_heard_of_it_is_there_all_the_time() {
+    let hub = chat(200);
+    let mut anna = comes(&hub, 1, 1);
+    hub.finds_member(UserId(2), Seq(2));
+    let boris = comes(&hub, 2, 2);
+    anna.heard();
+    hub.deliver(&[left(1, 2), joined(2, 2)]);
+    assert_eq!(anna.heard(), ["1 left 2 (own)", "2 joined 2 (own)"]);
+    assert_eq!(hub.presence_with(&anna.user).count, 2);
+    hub.deliver(&[left(3, 2)]);
+    assert_eq!(anna.heard(), ["3 left 2 (own)", "2 is gone (Asked)"]);
+    goes(&hub, &boris);
+    assert!(anna.heard().is_empty());
 }
 
 #[test]

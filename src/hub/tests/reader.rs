@@ -117,7 +117,11 @@ pub(super) fn encode(
         What::MemberJoined { user, .. } => format!("joined {}", user.id),
         What::ChatUpdated(_) => format!("named {}", head.name.as_deref().unwrap_or_default()),
         What::ChatDeleted(_) => "chat deleted".to_owned(),
-        What::Typing { user, .. } => format!("typing {} for {ENDS_AFTER:?}", user.id),
+        What::Typing {
+            user,
+            is_typing: true,
+        } => format!("typing {} for {ENDS_AFTER:?}", user.id),
+        What::Typing { user, .. } => format!("typed {}", user.id),
         What::Entered(user) => format!("{} is here", user.id),
         What::Left { user, how, .. } => format!("{} is gone ({how:?})", user.id),
         What::Presence(presence) => format!("{} are here", presence.count),

@@ -14,8 +14,8 @@ use crate::{
         links::Links, tokens::TokenSettings,
     },
     chat::{
-        Actor, Domain, Foundations, Limits, Means, NewChat, OpaqueKeys, Profile, SendMessage,
-        SessionRules, UserRules,
+        Actor, ChatPatch, Domain, Foundations, Limits, Means, NewChat, OpaqueKeys, Profile,
+        SendMessage, SessionRules, UserRules,
     },
     hub::{self, HubTasks, Hubs},
     layer::ChannelLayer,
@@ -143,6 +143,15 @@ impl Node {
         };
         let created = self.domain.chats.create(owner, new).await.unwrap();
         created.chat.head.id
+    }
+
+    pub(super) async fn renames(&self, who: &Actor, chat: ChatId, name: &str) {
+        let patch = ChatPatch {
+            name: Some(name.to_owned()),
+            is_private: None,
+        };
+        let renamed = self.domain.chats.update(who, chat, patch);
+        renamed.await.unwrap();
     }
 
     pub(super) async fn says(&self, who: &Actor, chat: ChatId, text: &str) -> Seq {
