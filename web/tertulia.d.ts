@@ -195,6 +195,8 @@ export class Tertulia {
   edit(chat: number, message: number, text: string): Promise<Message>;
   remove(chat: number, message: number): Promise<void>;
   react(chat: number, message: number, emoji: string, isOn?: boolean): Promise<unknown>;
+  /** Changes the password. That ends all sessions of the user; this client goes on in a new one. */
+  changePassword(oldPassword: string, newPassword: string): Promise<void>;
   /** Ends the session, here and on the service. */
   signOut(): Promise<void>;
 }

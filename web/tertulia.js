@@ -24,10 +24,16 @@ const ANSWER_MAX = 10 * SECOND;
 /** When the network says that it is gone, it may be mistaken: asked, and given less time. */
 const PROBE_MAX = 3 * SECOND;
 const TICK = 1 * SECOND;
+/** Chats that are caught up with at once: the frame that asks for them stays far below what the service takes. */
+const SYNC_MAX = 1000;
+/** As often a refused token is mended in a row: once by what another tab has stored, once by asking for a new one. */
+const RENEWALS_MAX = 2;
 /** After these the service wants its clients to come back spread over some seconds. */
 const SPREAD_CODES = new Set([1001, 1011, 1012, 1013, 4008]);
 /** After these there is nothing to come back to. */
 const FINAL_CODES = new Set([4000, 4003, 4004, 4009, 4010]);
+/** Among them: the user isn't in the chat any more. */
+const LEFT_CODES = new Set([4003, 4010]);
 const SIGNED_OUT_CODES = new Set([4001, 4002]);
 /** Something has to be mended first: no hurry. */
 const SLOW_CODES = new Set([1002, 1003, 1007, 1009, 4029, 4030]);
@@ -55,7 +61,8 @@ export class Tertulia {
   #heartbeat = null;
   #heard = 0;
   #asked = null;
-  #renewed = false;
+  /** How often a refused token was mended since the service last said hello. */
+  #renewals = 0;
   /** Chats whose replay was asked for, and those to be asked for next. */
   #awaited = new Set();
   #next = {};
@@ -157,7 +164,7 @@ export class Tertulia {
   async #open() {
     const turn = ++this.#turn;
     const isLate = () => !this.#wanted || turn !== this.#turn;
-    this.#become('connecting');
+    if (this.#state !== 'connecting') this.#become('connecting');
     let socket;
     try {
       const { chat, support, signInBy, WebSocket } = this.#options;
@@ -204,20 +211,32 @@ export class Tertulia {
 
   #lost(code, reason) {
     const { access } = this.#socket;
+    const isMended = this.#outbox.blame(code);
     this.#leave(1000);
     if (FINAL_CODES.has(code)) {
       this.#wanted = false;
+      if (LEFT_CODES.has(code)) this.#outbox.forget((id) => id === this.#options.chat);
       this.#become('closed', { code, reason });
     } else if (SIGNED_OUT_CODES.has(code)) {
-      // Its token may have been too old; where the renewed one isn't taken either, the session has ended.
-      const again = this.#renewed ? Promise.reject(new SignedOut()) : this.#session.renew(access);
-      this.#renewed = true;
-      again.then(
-        () => this.#wanted && this.#open(),
-        (error) => (error instanceof SignedOut ? this.#signedOut() : this.#wait(code)),
-      );
+      this.#become('connecting'); // nothing goes out until there is a socket again
+      void this.#mend(access, code);
     } else {
-      this.#wait(code);
+      this.#wait(code, isMended);
+    }
+  }
+
+  /** A token was refused: it may have been too old. Where renewed ones aren't taken either, the session has ended. */
+  async #mend(access, code) {
+    const turn = this.#turn;
+    try {
+      if (this.#renewals >= RENEWALS_MAX) throw new SignedOut();
+      await this.#session.renew(access);
+      this.#renewals += 1;
+      if (this.#wanted && turn === this.#turn) void this.#open();
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      if (error instanceof SignedOut) this.#signedOut();
+      else this.#wait(code);
     }
   }
 
@@ -228,9 +247,9 @@ export class Tertulia {
     if (this.#state !== 'signed_out') this.#become('signed_out');
   }
 
-  #wait(code) {
+  #wait(code, isMended = false) {
     if (!this.#wanted) return;
-    const longest = SLOW_CODES.has(code) ? PAUSE_MAX : Math.min(PAUSE_MAX, PAUSE_FIRST * 2 ** this.#attempts);
+    const longest = SLOW_CODES.has(code) && !isMended ? PAUSE_MAX : Math.min(PAUSE_MAX, PAUSE_FIRST * 2 ** this.#attempts);
     this.#attempts += 1;
     // Spread, so that those who were cut off together don't come back together.
     const spread = SPREAD_CODES.has(code) ? SECOND + 9 * SECOND * Math.random() : 0;
@@ -295,8 +314,8 @@ export class Tertulia {
         this.#order.places.set(frame.chat_id, { seen: frame.data.last_seq, catching: null });
         return this.#emit(frame.type, frame);
       case 'chat_removed':
-        this.#order.places.delete(frame.chat_id);
-        return this.#emit(frame.type, frame);
+        this.#left(frame.chat_id);
+        return this.#catchUp(); // it may have been the last one that was waited for
       case 'message':
         if (frame.client_id && this.#outbox.settle(frame.client_id, frame.data)) {
           this.#numbered(frame);
@@ -328,7 +347,7 @@ export class Tertulia {
   #greeted(frame) {
     const { chat } = this.#options;
     this.#attempts = 0;
-    this.#renewed = false;
+    this.#renewals = 0;
     this.user = { id: frame.user_id, username: frame.username };
     this.#outbox.open(frame.user_id);
     const chats = frame.chats ?? [{ id: frame.chat_id, seq: frame.seq, unread_count: frame.unread_count }];
@@ -340,25 +359,36 @@ export class Tertulia {
       else if (place.seen !== seq) this.#next[id] = this.#order.catchUp(id, seq);
     }
     this.#emit(frame.type, frame);
-    for (const id of gone) {
-      this.#order.places.delete(id);
-      this.#emit('chat_removed', { type: 'chat_removed', chat_id: id });
-    }
+    for (const id of gone) this.#left(id);
+    // Of those that went while there was no client to hear it.
+    if (!chat) this.#outbox.forget((id) => !this.#order.places.has(id));
     this.#catchUp();
+  }
+
+  /** The user isn't in a chat any more: nothing of it is asked for, and what it refused can't be taken up. */
+  #left(chat) {
+    this.#order.places.delete(chat);
+    this.#awaited.delete(chat);
+    delete this.#next[chat];
+    this.#outbox.forget((id) => id === chat);
+    this.#emit('chat_removed', { type: 'chat_removed', chat_id: chat });
   }
 
   /** Asks for what was missed; where nothing is left to ask for, one is online. */
   #catchUp() {
     if (this.#awaited.size > 0) return;
-    const chats = Object.keys(this.#next);
+    const chats = Object.keys(this.#next).slice(0, SYNC_MAX);
     if (chats.length === 0) {
       if (this.#state !== 'online') this.#become('online');
       this.#pump();
       return;
     }
-    const since = this.#next;
-    this.#next = {};
-    for (const chat of chats) this.#awaited.add(Number(chat));
+    const since = {};
+    for (const chat of chats) {
+      since[chat] = this.#next[chat];
+      delete this.#next[chat];
+      this.#awaited.add(Number(chat));
+    }
     this.#send({ type: 'sync', since: this.#options.chat ? since[chats[0]] : since });
     if (this.#state !== 'syncing') this.#become('syncing');
   }
@@ -382,10 +412,11 @@ export class Tertulia {
     const chat = this.#chatOf(frame);
     if (frame.client_id) {
       this.#outbox.refuse(frame.client_id, frame, () => this.#pump());
+      const isGone = frame.code === 'not_found' && !this.#order.places.has(chat);
+      if (isGone) this.#outbox.forget((id) => id === chat);
       this.#pump();
-    } else if (frame.code === 'not_found' && this.#awaited.delete(chat)) {
-      this.#order.places.delete(chat);
-      this.#emit('chat_removed', { type: 'chat_removed', chat_id: chat });
+    } else if (frame.code === 'not_found' && this.#awaited.has(chat)) {
+      this.#left(chat);
       this.#catchUp();
     } else if (PASSING.has(frame.code) && this.#awaited.size > 0) {
       this.#askAgain(frame.retry_after ?? 2);
@@ -398,14 +429,16 @@ export class Tertulia {
     const socket = this.#socket;
     setTimeout(() => {
       if (socket !== this.#socket) return;
-      for (const chat of this.#awaited) this.#next[chat] = this.position(chat);
+      for (const chat of this.#awaited) {
+        if (this.#order.places.has(chat)) this.#next[chat] = this.position(chat);
+      }
       this.#awaited.clear();
       this.#catchUp();
     }, seconds * SECOND);
   }
 
   #pump() {
-    if (this.#state !== 'online') return;
+    if (this.#state !== 'online' || this.#socket?.readyState !== 1) return;
     for (const { chat, text, replyTo, clientId } of this.#outbox.due()) {
       const reply = replyTo === undefined ? {} : { reply_to: replyTo };
       this.#tell(chat, { type: 'message', text, client_id: clientId, ...reply });
@@ -467,6 +500,12 @@ export class Tertulia {
   react(chat, message, emoji, isOn = true) {
     const path = `/api/chats/${chat}/messages/${message}/reactions/${encodeURIComponent(emoji)}/`;
     return this.request(isOn ? 'PUT' : 'DELETE', path);
+  }
+
+  /** Changes the password. That ends all sessions of the user; this client goes on in a new one. */
+  async changePassword(oldPassword, newPassword) {
+    const body = { old_password: oldPassword, new_password: newPassword };
+    this.#session.tokens.set(await this.request('POST', '/api/users/me/password/', body));
   }
 
   /** Ends the session, here and on the service. */

@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 pub(super) struct Asset {
     pub(super) content_type: &'static str,
     pub(super) lifetime: Lifetime,
+    /// Scripts of other sites may read it. Whoever imports a module asks for it as for data (CORS).
+    pub(super) is_for_all_sites: bool,
     pub(super) bytes: Bytes,
     pub(super) digest: String,
     zipped: OnceLock<Option<Bytes>>,
@@ -99,6 +101,8 @@ const MODULES: &str = "<!-- {{modules}} -->";
 
 /// What all addresses here begin with, but for `/` itself: whatever else is asked for needs none of this.
 const BEGINNINGS: [&str; 4] = ["/web/", "/tertulia", "/docs/", "/asyncapi."];
+/// What the paths of the client's files begin with.
+const CLIENT: &str = "tertulia";
 
 static ASSETS: LazyLock<HashMap<String, Asset>> = LazyLock::new(assets);
 
@@ -132,24 +136,21 @@ fn assets() -> HashMap<String, Asset> {
             "index.html" => "/".to_owned(),
             "docs.html" => "/docs/websocket".to_owned(),
             path => {
-                let kept = Asset::new(content_type(path), Lifetime::Forever, content.clone());
+                let kept = Asset::new(path, Lifetime::Forever, content.clone());
                 assets.insert(format!("{place}/{path}"), kept);
                 format!("/{path}")
             }
         };
         // Others know the client, too, and by an address that stays.
-        if content_type(path) == HTML || path.starts_with("tertulia") {
-            let asked_for = Asset::new(content_type(path), Lifetime::AskFirst, content);
+        if content_type(path) == HTML || path.starts_with(CLIENT) {
+            let asked_for = Asset::new(path, Lifetime::AskFirst, content);
             assets.insert(address, asked_for);
         }
     }
     let yaml = Bytes::from_static(ASYNCAPI.as_bytes());
-    for (path, content_type, bytes) in [
-        ("/asyncapi.yaml", "application/yaml; charset=utf-8", yaml),
-        ("/asyncapi.json", "application/json", asyncapi_json()),
-    ] {
-        let asset = Asset::new(content_type, Lifetime::AskFirst, bytes);
-        assets.insert(path.to_owned(), asset);
+    for (path, bytes) in [("asyncapi.yaml", yaml), ("asyncapi.json", asyncapi_json())] {
+        let asset = Asset::new(path, Lifetime::AskFirst, bytes);
+        assets.insert(format!("/{path}"), asset);
     }
     assets
 }
@@ -186,17 +187,20 @@ fn content_type(path: &str) -> &'static str {
         Some("svg") => "image/svg+xml",
         Some("woff2") => "font/woff2",
         Some("webmanifest") => "application/manifest+json",
+        Some("yaml") => "application/yaml; charset=utf-8",
+        Some("json") => "application/json",
         _ => "text/plain; charset=utf-8",
     }
 }
 
 impl Asset {
-    fn new(content_type: &'static str, lifetime: Lifetime, bytes: Bytes) -> Self {
+    fn new(path: &str, lifetime: Lifetime, bytes: Bytes) -> Self {
         let mut digest = Sha256::new();
         digest.update(&bytes);
         Self {
-            content_type,
+            content_type: content_type(path),
             lifetime,
+            is_for_all_sites: path.starts_with(CLIENT),
             digest: short(digest),
             bytes,
             zipped: OnceLock::new(),

@@ -1,8 +1,8 @@
 //! The pages for people, out of the binary: the chat page, its client for programs, the WebSocket documents.
 //!
-//! Here: which file is served where (`assets`), and how (this file: caching, compression, the policy that lets
-//! a page load nothing from elsewhere and run no script but ours). Not here: what the pages say (`web/` at the
-//! top), REST's own documents (`rest`).
+//! Here: which file is served where (`assets`), and how (this file: caching, compression, which files other sites
+//! may read, the policy that lets a page load nothing from elsewhere and run no script but ours). Not here: what
+//! the pages say (`web/` at the top), REST's own documents (`rest`).
 
 mod assets;
 
@@ -93,6 +93,9 @@ fn show(asset: &'static Asset, request: &Request) -> Response {
         .header(header::ETAG, &etag)
         .header(header::CACHE_CONTROL, cache_control)
         .header(header::VARY, "Accept-Encoding");
+    if asset.is_for_all_sites {
+        response = response.header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    }
     if asset.content_type.starts_with("text/html") {
         response = response.header(header::CONTENT_SECURITY_POLICY, POLICY);
     }

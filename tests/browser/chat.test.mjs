@@ -1,6 +1,7 @@
 // Stories of the chat page, each with people in browsers of their own.
 
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { launch, openPage, shownTexts, write } from './browser.mjs';
 import { PASSWORD, startServer, tunnel, UNLIMITED, until } from './support.mjs';
@@ -145,6 +146,67 @@ test('what waits to be sent survives a reload, and so does a draft', async () =>
   await page.getByLabel('Sent', { exact: true }).waitFor();
   assert.deepEqual(await boris.texts(trip), ['kept']);
   assert.deepEqual(await shownTexts(page), ['kept']);
+  await page.leave();
+});
+
+test('an answer leads to what it answers, also where the message before that was said in another chat', async () => {
+  const { anna, boris, trip } = await pair();
+  const other = await anna.group('Other', [boris]);
+  await boris.say(trip, 'the very first');
+  await boris.say(other.id, 'between the two');
+  const { id } = await boris.say(trip, 'Shall we take the train?');
+  for (let at = 0; at < 160; at++) await boris.say(trip, `and so on ${at}`);
+  await boris.rest('POST', `/api/chats/${trip}/messages/`, { text: 'Yes, the train', reply_to: id });
+  const page = await open(anna, trip);
+  const answer = message(page, 'Yes, the train');
+  await answer.locator('.quote').click();
+  await page.locator('.message.marked .text', { hasText: 'Shall we take the train?' }).waitFor();
+  await message(page, 'the very first').waitFor();
+  await message(page, 'and so on 0').waitFor();
+  const shown = await shownTexts(page);
+  assert.equal(shown.filter((text) => text === 'Shall we take the train?').length, 1);
+  // From there on it is read to the end, without a gap.
+  const seen = new Set(shown);
+  await until('the end', async () => {
+    await page.locator('.virtual').evaluate(async (list) => {
+      list.scrollTop += 400;
+      for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+    });
+    await page.locator('.loading-more').waitFor({ state: 'detached' });
+    for (const text of await shownTexts(page)) seen.add(text);
+    return seen.has('Yes, the train');
+  });
+  assert.equal(seen.size, 163);
+  await page.leave();
+});
+
+test('what can’t be jumped to is said, and history that failed to load once is loaded all the same', async () => {
+  const { anna, boris, trip } = await pair();
+  const { id } = await boris.say(trip, 'long ago');
+  for (let at = 0; at < 120; at++) await boris.say(trip, `and so on ${at}`);
+  await boris.rest('POST', `/api/chats/${trip}/messages/`, { text: 'as I said', reply_to: id });
+  const page = await open(anna, trip);
+  await message(page, 'as I said').waitFor();
+  let isAway = true;
+  let refused = 0;
+  await page.route(new RegExp(`/api/chats/${trip}/messages/`), (route) => {
+    if (!isAway) return route.continue();
+    refused += 1;
+    return route.abort();
+  });
+  await message(page, 'as I said').locator('.quote').click();
+  await page.locator('.toast', { hasText: 'can’t be reached' }).waitFor();
+  assert.equal(await page.locator('.message.marked').count(), 0);
+  const upwards = () => page.locator('.virtual').evaluate((list) => (list.scrollTop = 0));
+  const before = refused;
+  await upwards();
+  await until('the page to be refused', () => refused > before);
+  isAway = false;
+  await message(page, 'and so on 18').waitFor();
+  await until('the beginning', async () => {
+    await upwards();
+    return (await shownTexts(page)).includes('long ago');
+  });
   await page.leave();
 });
 
@@ -310,6 +372,32 @@ test('everything is reached by the keyboard', async () => {
   await page.leave();
 });
 
+test('whoever changes the password stays signed in, in all tabs; other devices don’t', async () => {
+  const { anna, boris, trip } = await pair();
+  const [page, elsewhere] = [await open(anna, trip), await openPage(browser, { url: server.url, person: { tokens: await server.signIn(anna.username) }, path: `/#/chat/${trip}` })];
+  await elsewhere.locator('.composer-text').waitFor();
+  const tab = await page.context().newPage();
+  await tab.goto(`${server.url}/#/chat/${trip}`);
+  await tab.locator('.composer-text').waitFor();
+  await page.locator('.me').click();
+  await page.getByRole('menuitem', { name: 'Settings' }).click();
+  await page.getByLabel('Current password').fill(PASSWORD);
+  await page.getByLabel('New password').fill('another horse 8');
+  await page.getByRole('button', { name: 'Change password' }).click();
+  await page.locator('.toast', { hasText: 'other devices are signed out' }).waitFor();
+  await elsewhere.getByRole('button', { name: 'Sign in' }).waitFor();
+  await page.keyboard.press('Escape');
+  await boris.say(trip, 'Who is there?');
+  for (const each of [page, tab]) await message(each, 'Who is there?').waitFor();
+  await write(page, 'Me');
+  await write(tab, 'Me too');
+  for (const each of [page, tab]) await message(each, 'Me too').waitFor();
+  await page.reload();
+  await message(page, 'Me too').waitFor();
+  await page.leave();
+  await elsewhere.leave();
+});
+
 test('signing out ends it in all tabs, and a session that was ended elsewhere says so', async () => {
   const { anna, trip } = await pair();
   const page = await open(anna, trip);
@@ -329,4 +417,33 @@ test('signing out ends it in all tabs, and a session that was ended elsewhere sa
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('.composer-text').waitFor();
   await page.leave();
+});
+
+test('a page of another site imports the client, and chats where its origin is allowed', async () => {
+  const site = createServer((request, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Elsewhere</title>'));
+  await new Promise((resolve) => site.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${site.address().port}`;
+  const service = await startServer({ ...UNLIMITED, ALLOWED_ORIGINS: origin });
+  const context = await browser.newContext();
+  try {
+    const [anna, boris] = [await service.person('anna'), await service.person('boris')];
+    const trip = await anna.group('Trip', [boris]);
+    const page = await context.newPage();
+    await page.goto(origin);
+    const seq = await page.evaluate(
+      async ({ url, username, password, chat }) => {
+        const { Tertulia } = await import(`${url}/tertulia.js`);
+        const tertulia = new Tertulia({ url, tokens: await Tertulia.signIn(url, username, password) });
+        const { sent } = tertulia.connect().send(chat, 'from elsewhere');
+        return (await sent).seq;
+      },
+      { url: service.url, username: anna.username, password: PASSWORD, chat: trip.id },
+    );
+    assert.equal(seq, 1);
+    assert.deepEqual(await boris.texts(trip.id), ['from elsewhere']);
+  } finally {
+    await context.close();
+    await service.stop();
+    site.close();
+  }
 });

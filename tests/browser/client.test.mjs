@@ -8,9 +8,10 @@ import { pathToFileURL } from 'node:url';
 import { spawn } from 'node:child_process';
 import WebSocket from 'ws';
 import { SendError, Tertulia } from '../../web/tertulia.js';
+import { Conversation } from '../../web/app/conversation.js';
 import { Order } from '../../web/tertulia/order.js';
 import { memory } from '../../web/tertulia/outbox.js';
-import { ROOT, startServer, tunnel, UNLIMITED, until } from './support.mjs';
+import { PASSWORD, ROOT, startServer, tunnel, UNLIMITED, until } from './support.mjs';
 
 let server;
 before(async () => (server = await startServer(UNLIMITED)));
@@ -33,6 +34,67 @@ function phone(person, options = {}) {
   client.isOnline = () => until('to be online', () => client.state === 'online');
   client.texts = () => client.heard.filter(({ type }) => type === 'message').map(({ data }) => data.text);
   return client.connect();
+}
+
+let tokensMade = 0;
+/** An access token by its form, good for a quarter of an hour, or for as long as is said. */
+function token(seconds = 900) {
+  const now = Math.floor(Date.now() / 1000);
+  return `x.${btoa(JSON.stringify({ iat: now, exp: now + seconds, jti: ++tokensMade }))}.x`;
+}
+
+/**
+ * A service in the client's own process, for what a real one says rarely: it remembers the frames that it hears, greets
+ * with its chats (`{ id: seq }`), stores messages, and says whatever else the story makes it say.
+ */
+function fakeService(chats = { 7: 0 }) {
+  const service = { chats, frames: [], stored: [], sockets: [] };
+  /** One message more in a chat. */
+  service.store = ({ text, client_id, chat_id }) => {
+    const seq = ++chats[chat_id];
+    service.stored.push(text);
+    service.tell({ type: 'message', seq, chat_id, client_id, data: { id: seq, seq, text } });
+  };
+  service.replay = ({ since }) => {
+    for (const id of Object.keys(since)) service.tell({ type: 'synced', chat_id: Number(id), seq: chats[id], has_more: false });
+  };
+  service.tell = (frame) => service.socket.onmessage({ data: JSON.stringify(frame) });
+  service.end = (code) => {
+    service.socket.readyState = 3;
+    service.socket.onclose({ code, reason: '' });
+  };
+  service.greet = () => {
+    const items = Object.entries(chats).map(([id, seq]) => ({ id: Number(id), seq, unread_count: 0 }));
+    service.tell({ type: 'connection_established', user_id: 1, username: 'anna', chats: items });
+  };
+  service.WebSocket = class {
+    readyState = 0;
+    constructor(url, protocols) {
+      Object.assign(this, { access: protocols[1] });
+      service.socket = this;
+      service.sockets.push(protocols[1]);
+      queueMicrotask(() => {
+        this.readyState = 1;
+        service.greet();
+      });
+    }
+    send(text) {
+      const frame = JSON.parse(text);
+      service.frames.push(frame);
+      const answers = { message: service.store, sync: service.replay, ping: () => service.tell({ type: 'pong' }) };
+      queueMicrotask(() => answers[frame.type](frame));
+    }
+    close() {
+      this.readyState = 3;
+    }
+  };
+  service.client = (options = {}) => {
+    const tokens = { access: token(), refresh: token() };
+    const client = new Tertulia({ url: 'http://localhost', tokens, WebSocket: service.WebSocket, fetch: () => assert.fail(), ...options });
+    client.isOnline = () => until('to be online', () => client.state === 'online');
+    return client.connect();
+  };
+  return service;
 }
 
 const numbers = (count) => Array.from({ length: count }, (_, at) => at + 1);
@@ -141,6 +203,184 @@ test('a refused message says why, and waits to be changed or thrown away', async
   phoneOfAnna.close();
 });
 
+test('a text that no frame holds doesn’t cut the line for ever: it fails alone, also after a reload', async () => {
+  const { anna, boris, trip } = await pair();
+  const storage = memory();
+  const phoneOfAnna = phone(anna, { storage, user: anna.id });
+  const waits = [];
+  phoneOfAnna.on('state', ({ state, code, retryAt }) => state === 'waiting' && waits.push([code, retryAt - Date.now()]));
+  await phoneOfAnna.isOnline();
+  const { clientId, sent } = phoneOfAnna.send(trip, 'x'.repeat(70 << 10));
+  const next = phoneOfAnna.send(trip, 'what comes after it');
+  await until('it to be given up', () => phoneOfAnna.outbox[0]?.state === 'failed');
+  await assert.rejects(sent, (error) => error instanceof SendError && error.code === 'text_too_long');
+  assert.equal((await next.sent).text, 'what comes after it');
+  const [[code, pause]] = waits;
+  assert.equal(code, 1009);
+  assert.ok(pause < 1000, `what was wrong is mended, and still it waits for ${pause} ms`);
+  assert.deepEqual(phoneOfAnna.outbox.map((entry) => [entry.state, entry.code]), [['failed', 'text_too_long']]);
+  // Now that it is known what is too much, it isn't tried any more.
+  phoneOfAnna.retry(clientId);
+  await assert.rejects(phoneOfAnna.send(trip, '\n'.repeat(40 << 10)).sent, { code: 'text_too_long' });
+  await phoneOfAnna.send(trip, 'x'.repeat(1000)).sent;
+  assert.deepEqual([waits.length, phoneOfAnna.outbox.length], [1, 2]);
+  phoneOfAnna.close();
+  const afterwards = phone(anna, { storage, user: anna.id });
+  await afterwards.send(trip, 'the last one').sent;
+  assert.deepEqual(afterwards.outbox.map((entry) => entry.state), ['failed', 'failed']);
+  assert.deepEqual(await boris.texts(trip), ['what comes after it', 'x'.repeat(1000), 'the last one']);
+  afterwards.close();
+});
+
+test('a large text under which the line is cut again and again fails, where the word for it is lost', async () => {
+  const service = fakeService({ 7: 0, 8: 0 });
+  const { store } = service;
+  let cuts = 0;
+  service.store = (frame) => (frame.text.length < 70_000 ? store(frame) : (cuts++, service.end(1006)));
+  const client = service.client();
+  await client.isOnline();
+  const { sent } = client.send(7, 'x'.repeat(70_000));
+  await until('it to be given up', () => client.outbox[0].state === 'failed');
+  await assert.rejects(sent, { code: 'text_too_long' });
+  assert.equal(cuts, 3);
+  await client.send(7, 'short').sent;
+  // One that isn't large is never to blame for a line that is cut.
+  service.store = (frame) => (cuts++ < 8 ? service.end(1006) : store(frame));
+  assert.equal((await client.send(8, 'x'.repeat(10_000)).sent).text.length, 10_000);
+  client.close();
+});
+
+test('a message that is sent while a refused token is renewed isn’t stuck', async () => {
+  const service = fakeService();
+  let answer = null;
+  const fetch = () => new Promise((resolve) => (answer = () => resolve(Response.json({ access: token() }))));
+  const client = service.client({ fetch });
+  await client.isOnline();
+  service.end(4001);
+  client.send(7, 'one');
+  assert.equal(client.state, 'connecting');
+  await until('the token to be renewed', () => answer);
+  client.send(7, 'two');
+  answer();
+  await until('both to be stored', () => client.outbox.length === 0);
+  assert.deepEqual(service.stored, ['one', 'two']);
+  assert.equal(new Set(service.sockets).size, 2);
+  // Nor is one that is sent into a socket which is about to say that it is closed.
+  service.socket.readyState = 2;
+  client.send(7, 'three');
+  assert.equal(client.outbox[0].state, 'waiting');
+  service.end(1006);
+  client.reconnect();
+  await until('it to be stored', () => service.stored.length === 3);
+  client.close();
+});
+
+test('a network that fails while a refused token is renewed signs nobody out', async () => {
+  const service = fakeService();
+  let asked = 0;
+  const fetch = async () => {
+    asked += 1;
+    if (asked === 1) throw new TypeError('network');
+    return Response.json({ access: token() });
+  };
+  const client = service.client({ fetch });
+  await client.isOnline();
+  const { greet } = service;
+  const [first] = service.sockets;
+  // The old token is refused as long as it comes.
+  service.greet = () => (service.socket.access === first ? service.end(4001) : greet());
+  service.end(4001);
+  await until('to wait', () => client.state === 'waiting');
+  client.reconnect();
+  await client.isOnline();
+  assert.equal(asked, 2);
+  client.close();
+});
+
+test('what was refused for good isn’t sent again by a reload, only by its sender', async () => {
+  const { anna, boris } = await pair();
+  const { id: chat } = await anna.personal(boris);
+  const block = (method) => boris.rest(method, `/api/users/${anna.id}/block/`);
+  await block('PUT');
+  const storage = memory();
+  const before = phone(anna, { storage, user: anna.id });
+  const { clientId, sent } = before.send(chat, 'hello?');
+  await assert.rejects(sent, { code: 'forbidden' });
+  const [{ error }] = before.outbox;
+  before.close();
+  await block('DELETE');
+  const afterwards = phone(anna, { storage, user: anna.id });
+  const kept = afterwards.outbox.map((entry) => [entry.clientId, entry.text, entry.state, entry.code, entry.error]);
+  assert.deepEqual(kept, [[clientId, 'hello?', 'failed', 'forbidden', error]]);
+  await afterwards.send(chat, 'something else').sent;
+  assert.deepEqual(await boris.texts(chat), ['something else']);
+  afterwards.retry(clientId);
+  await until('nothing to be kept', () => storage.length === 0);
+  assert.deepEqual(await boris.texts(chat), ['something else', 'hello?']);
+  assert.deepEqual(afterwards.outbox, []);
+  afterwards.close();
+});
+
+test('what was refused goes with its chat, whether one hears of that or was away', async () => {
+  const { anna, boris, trip } = await pair();
+  const refused = (client, chat) => assert.rejects(client.send(chat, 'x'.repeat(1001)).sent, { code: 'text_too_long' });
+  const storage = memory();
+  const first = phone(boris, { storage, user: boris.id });
+  const second = (await anna.group('second', [boris])).id;
+  const third = (await anna.group('third', [boris])).id;
+  for (const chat of [trip, second, third]) await refused(first, chat);
+  assert.deepEqual([first.outbox.length, storage.length], [3, 3]);
+  const leave = (chat) => anna.rest('DELETE', `/api/chats/${chat}/members/${boris.id}/`);
+  await leave(trip);
+  await until('it to be dropped', () => first.outbox.length === 2);
+  first.close();
+  await leave(second);
+  const afterwards = phone(boris, { storage, user: boris.id });
+  await until('that of the other chat to be dropped', () => afterwards.outbox.length === 1);
+  assert.deepEqual([afterwards.outbox[0].chat, storage.length], [third, 1]);
+  // What one didn't know in time to be in vain is refused, and not kept either.
+  await assert.rejects(afterwards.send(second, 'am I still here?').sent, { code: 'not_found' });
+  assert.deepEqual(afterwards.outbox.map(({ chat }) => chat), [third]);
+  afterwards.close();
+  const closed = phone(boris, { storage, user: boris.id, chat: third });
+  await closed.isOnline();
+  await leave(third);
+  await until('to be closed', () => closed.state === 'closed');
+  assert.equal(storage.length, 0);
+});
+
+test('a chat that goes while its catching up has to wait doesn’t hold up the others', async () => {
+  const service = fakeService({ 7: 3, 8: 0 });
+  service.replay = () => {
+    service.tell({ type: 'error', code: 'rate_limited', message: 'Too many', chat_id: 7, retry_after: 0.05 });
+    delete service.chats[7];
+    service.tell({ type: 'chat_removed', chat_id: 7 });
+  };
+  const client = service.client({ positions: { 7: 0, 8: 0 } });
+  client.send(8, 'here');
+  await until('it to be stored', () => client.outbox.length === 0);
+  assert.equal(client.state, 'online');
+  assert.equal(client.position(7), undefined);
+  // Nor is it asked for once the wait is over.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const asked = service.frames.filter(({ type }) => type === 'sync').map(({ since }) => since);
+  assert.deepEqual(asked, [{ 7: 0 }]);
+  client.close();
+});
+
+test('more chats than one frame should name are caught up with in several', async () => {
+  const seqs = (seq) => Object.fromEntries(numbers(2500).map((id) => [id, seq]));
+  const service = fakeService(seqs(5));
+  const client = service.client({ positions: seqs(2) });
+  await client.isOnline();
+  const asked = service.frames.map(({ since }) => Object.keys(since));
+  assert.deepEqual(asked.map(({ length }) => length), [1000, 1000, 500]);
+  assert.equal(new Set(asked.flat()).size, 2500);
+  assert.ok(service.frames.every((frame) => JSON.stringify(frame).length < 60_000));
+  assert.equal(client.position(2500), 5);
+  client.close();
+});
+
 test('a token that has ended is renewed, and a session that has ended says so', async () => {
   const { anna, trip } = await pair();
   const short = await startServer({ ...UNLIMITED, ACCESS_TOKEN_LIFETIME: '1s' });
@@ -161,6 +401,86 @@ test('a token that has ended is renewed, and a session that has ended says so', 
   await one.isOnline();
   await one.signOut();
   assert.equal(one.state, 'signed_out');
+});
+
+test('whoever changes the password stays signed in, in all tabs, and nobody else does', async () => {
+  const { anna, boris, trip } = await pair();
+  let kept = { ...anna.tokens };
+  const tokens = { get: () => kept, set: (next) => (kept = next) };
+  const [tab, other, thief] = [phone(anna, { tokens }), phone(anna, { tokens }), phone(anna)];
+  for (const client of [tab, other, thief]) await client.isOnline();
+  await assert.rejects(tab.changePassword('not this one', 'another horse 8'), { status: 400 });
+  assert.deepEqual(kept, anna.tokens);
+  await tab.changePassword(PASSWORD, 'another horse 8');
+  assert.notEqual(kept.refresh, anna.tokens.refresh);
+  await until('the other device to be signed out', () => thief.state === 'signed_out');
+  await boris.say(trip, 'who is there?');
+  for (const client of [tab, other]) {
+    await until('to hear it', () => client.texts().at(-1) === 'who is there?');
+    assert.equal((await client.request('GET', '/api/users/me/')).username, anna.username);
+  }
+  await assert.rejects(Tertulia.signIn(server.url, anna.username, PASSWORD), { status: 401 });
+  tab.close();
+  other.close();
+});
+
+test('a late refusal of old tokens takes no newer ones along', async () => {
+  for (const delay of [0, 300]) {
+    const service = fakeService();
+    let kept = { access: token(-60), refresh: 'old' };
+    const newer = { access: token(), refresh: 'new' };
+    const tokens = { get: () => kept, set: (next) => (kept = next) };
+    const fetch = async () => {
+      // Another tab has changed the password: its answer is there, or as good as there.
+      if (delay) setTimeout(() => (kept = newer), delay);
+      else kept = newer;
+      return Response.json({ detail: 'Token is blacklisted' }, { status: 401 });
+    };
+    const client = service.client({ tokens, fetch });
+    await client.isOnline();
+    assert.equal(kept, newer);
+    assert.deepEqual(service.sockets, [newer.access]);
+    client.close();
+  }
+});
+
+test('a token that comes after one has signed out is thrown away, and one of another session is used', async () => {
+  for (const then of [null, { access: token(), refresh: 'new' }]) {
+    const service = fakeService();
+    let kept = { access: token(-60), refresh: 'old' };
+    const tokens = { get: () => kept, set: (next) => (kept = next) };
+    const fetch = async () => {
+      kept = then;
+      return Response.json({ access: token(), refresh: 'of the old one' });
+    };
+    const client = service.client({ tokens, fetch });
+    await until('to be told', () => client.state === (then ? 'online' : 'signed_out'));
+    assert.equal(kept, then);
+    assert.deepEqual(service.sockets, then ? [then.access] : []);
+    client.close();
+  }
+});
+
+test('another tab’s token of a session that has ended as well isn’t the end of the one that followed', async () => {
+  const service = fakeService();
+  const [mine, others] = [{ access: token(), refresh: 'old' }, { access: token(), refresh: 'old' }];
+  const newer = { access: token(), refresh: 'new' };
+  let kept = mine;
+  const tokens = { get: () => kept, set: (next) => (kept = next) };
+  const fetch = async () => {
+    kept = newer;
+    return Response.json({ detail: 'Token is blacklisted' }, { status: 401 });
+  };
+  const client = service.client({ tokens, fetch });
+  await client.isOnline();
+  const { greet } = service;
+  service.greet = () => (service.socket.access === newer.access ? greet() : service.end(4001));
+  kept = others;
+  service.end(4001);
+  await client.isOnline();
+  assert.deepEqual(service.sockets, [mine.access, others.access, newer.access]);
+  assert.equal(kept, newer);
+  client.close();
 });
 
 test('one chat alone is followed the same way, and left when one is removed from it', async () => {
@@ -244,6 +564,50 @@ test('a replay and what is live at the same time are put in order', () => {
   order.catchUp(7, 20);
   assert.deepEqual([take(21), take(19), take(20)], [[], [19], [20]]);
   assert.deepEqual(seqs(order.caughtUp(7, 20)), [21]);
+});
+
+test('history that couldn’t be loaded isn’t given up: it is asked for again after a pause, or once one is back', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const message = (id) => ({ id, seq: id, text: `${id}`, sender: { id: 1 } });
+  let isAway = false;
+  const asked = [];
+  const client = {
+    request: async () => ({ results: [], count: 0 }),
+    async history(chat, { before, after }) {
+      asked.push(before ?? after ?? 'newest');
+      if (isAway) throw new TypeError('network');
+      if (after) return { messages: [message(after + 1)], hasOlder: true, hasNewer: false };
+      return { messages: [message((before ?? 100) - 1)], hasOlder: true, hasNewer: true };
+    },
+  };
+  let drawn = 0;
+  const conversation = new Conversation(5, client, () => (drawn += 1));
+  await conversation.open(0, 1);
+  isAway = true;
+  await conversation.older();
+  await conversation.older();
+  assert.deepEqual(asked, ['newest', 99], 'a failure isn’t repeated at once');
+  const before = drawn;
+  t.mock.timers.tick(1000);
+  assert.equal(drawn, before + 1, 'whoever draws is told that there is more to be asked for');
+  await conversation.older();
+  assert.deepEqual(asked.splice(0), ['newest', 99, 99]);
+  isAway = false;
+  conversation.resume();
+  await conversation.older();
+  await conversation.older();
+  assert.deepEqual(conversation.messages.map(({ id }) => id), [97, 98, 99]);
+  // The other end, after a jump.
+  conversation.hasNewer = true;
+  isAway = true;
+  await conversation.newer();
+  isAway = false;
+  await conversation.newer();
+  assert.equal(conversation.messages.at(-1).id, 99);
+  t.mock.timers.tick(1000);
+  await conversation.newer();
+  assert.equal(conversation.messages.at(-1).id, 100);
+  assert.deepEqual(asked, [99, 98, 99, 99]);
 });
 
 test('the example of the documentation runs as it stands there', async () => {

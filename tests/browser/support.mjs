@@ -55,6 +55,8 @@ export async function startServer(settings = {}) {
       await ask(url, 'POST', '/api/users/', { username, password: PASSWORD, ...names });
       return signedIn(url, username);
     },
+    /** Tokens of a session more. */
+    signIn: (username) => ask(url, 'POST', '/api/token/', { username, password: PASSWORD }),
     async operator(username) {
       await server.run(['user', 'create', username, '--staff', '--password-stdin'], `${PASSWORD}\n`);
       return signedIn(url, username);

@@ -82,6 +82,43 @@ async fn every_file_that_a_page_names_is_there_and_may_be_kept_for_good() {
 }
 
 #[tokio::test]
+async fn scripts_of_other_sites_may_import_the_client_and_read_nothing_else() {
+    let server = Server::start().await;
+    let page = server.get("/").await.text();
+    let place = place(&page);
+    let origin = ("Origin", "https://elsewhere.example");
+    for target in [
+        "/tertulia.js",
+        "/tertulia.d.ts",
+        "/tertulia/errors.js",
+        "/tertulia/order.js",
+        "/tertulia/outbox.js",
+        "/tertulia/session.js",
+    ] {
+        for target in [target.to_owned(), format!("{place}{target}")] {
+            let reply = get(&server, &target, &[origin]).await;
+            assert_eq!(reply.status, 200, "{target}");
+            let etag = reply.header("etag").expect("an ETag").to_owned();
+            let known = get(&server, &target, &[origin, ("If-None-Match", &etag)]).await;
+            assert_eq!(known.status, 304, "{target}");
+            // A cache may give one site what another has asked for: the answer is the same for all.
+            for reply in [reply, known, server.get(&target).await] {
+                let allowed = reply.header("access-control-allow-origin");
+                assert_eq!(allowed, Some("*"), "{target}");
+                assert_eq!(reply.header("vary"), Some("Accept-Encoding"));
+            }
+        }
+    }
+    for target in ["/", "/docs/websocket/", "/asyncapi.json"] {
+        let reply = get(&server, target, &[origin]).await;
+        let allowed = reply.header("access-control-allow-origin");
+        assert_eq!(allowed, None, "{target}");
+    }
+    let main = get(&server, &format!("{place}/app/main.js"), &[origin]).await;
+    assert_eq!(main.header("access-control-allow-origin"), None);
+}
+
+#[tokio::test]
 async fn what_a_browser_has_already_is_not_sent_again() {
     let server = Server::start().await;
     for target in [

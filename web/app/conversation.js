@@ -5,6 +5,9 @@ const PAGE = 50;
 const PAGE_MAX = 100;
 /** An address is good for longer than this: one that doesn't work then never will. */
 const RENEWED_FOR = 60_000;
+/** After history that couldn't be loaded, in ms; doubled each time, up to the longest. */
+const PAUSE_FIRST = 1000;
+const PAUSE_MAX = 30_000;
 /** Chats whose members are asked for with how far they have read. */
 const MEMBERS_SHOWN = 100;
 
@@ -29,6 +32,9 @@ export class Conversation {
   /** What happened while a page was on its way: it may have been written before. */
   #early = [];
   #loading = null;
+  /** Until it ends no more is asked for: the last time failed. */
+  #pause = null;
+  #failures = 0;
   #renewed = new Map();
   /** The last number that spoke of a reaction: what is loaded may be older than what was heard. */
   #spoken = new Map();
@@ -59,22 +65,53 @@ export class Conversation {
     if (this.isLoaded) await Promise.all([this.loadMembers(), this.#loadChanges()]).catch(() => {});
   }
 
-  /** Only one page is on its way at a time. */
+  /** Only one page is on its way at a time. What comes back is what went wrong. */
   async #load(load) {
-    if (this.isLoading) return;
     this.isLoading = true;
     this.error = null;
     this.#changed();
-    this.#loading = load().catch((error) => (this.error = error));
-    await this.#loading;
+    this.#loading = load().then(() => null, (error) => error);
+    const error = await this.#loading;
+    this.error = error;
     this.isLoading = false;
     for (const event of this.#early.splice(0)) this.apply(event);
     this.#changed();
+    return error;
+  }
+
+  /** Loads more at one end. Where that fails, it is asked for again at the next drawing after a pause. */
+  async #more(load) {
+    if (this.isLoading || this.#pause) return;
+    await this.#load(async () => {
+      try {
+        await load();
+        this.#failures = 0;
+      } catch (error) {
+        this.#rest(error.retryAfter);
+        throw error;
+      }
+    });
+  }
+
+  #rest(seconds = 0) {
+    const pause = Math.max(seconds * 1000, Math.min(PAUSE_MAX, PAUSE_FIRST * 2 ** this.#failures));
+    this.#failures += 1;
+    this.#pause = setTimeout(() => {
+      this.#pause = null;
+      this.#changed();
+    }, pause);
+  }
+
+  /** The service is there again: what failed may be asked for at once. */
+  resume() {
+    clearTimeout(this.#pause);
+    this.#pause = null;
+    this.#failures = 0;
   }
 
   async older() {
-    if (!this.hasOlder || this.messages.length === 0 || this.error) return;
-    await this.#load(async () => {
+    if (!this.hasOlder || this.messages.length === 0) return;
+    await this.#more(async () => {
       const page = await this.#client.history(this.chat, { before: this.messages[0].id, pageSize: PAGE_MAX });
       this.#merge(page.messages.reverse(), 'before');
       this.hasOlder = page.hasOlder;
@@ -82,34 +119,41 @@ export class Conversation {
   }
 
   async newer() {
-    if (!this.hasNewer || this.error) return;
-    await this.#load(async () => {
+    if (!this.hasNewer) return;
+    await this.#more(async () => {
       const page = await this.#client.history(this.chat, { after: this.messages.at(-1).id, pageSize: PAGE_MAX });
       this.#merge(page.messages.reverse(), 'after');
       this.hasNewer = page.hasNewer && page.messages.length > 0;
     });
   }
 
-  /** Goes to where a message is, wherever that is. */
+  /** Goes to where a message is, wherever that is; what goes wrong is thrown. */
   async around(id) {
-    await this.#loading;
+    while (this.isLoading) await this.#loading;
     if (this.#byId.has(id)) return;
-    await this.#load(async () => {
-      const [before, after] = await Promise.all([
+    const error = await this.#load(async () => {
+      // Ids are those of all chats: only those that were told of are places in this one.
+      const [before, message, after] = await Promise.all([
         this.#client.history(this.chat, { before: id, pageSize: PAGE }),
-        this.#client.history(this.chat, { after: id - 1, pageSize: PAGE }),
+        this.#message(id),
+        this.#client.history(this.chat, { after: id, pageSize: PAGE }),
       ]);
-      this.#replace([...after.messages, ...before.messages]);
+      this.#replace([...after.messages, message, ...before.messages]);
       this.hasOlder = before.hasOlder;
       this.hasNewer = after.hasNewer;
     });
+    if (error) throw error;
+  }
+
+  #message(id) {
+    return this.#client.request('GET', `/api/chats/${this.chat}/messages/${id}/`);
   }
 
   /** A message as it is now, with a new address of its file. */
   async renew(id) {
     if (Date.now() - (this.#renewed.get(id) ?? 0) < RENEWED_FOR) return this.find(id);
     this.#renewed.set(id, Date.now());
-    const message = await this.#client.request('GET', `/api/chats/${this.chat}/messages/${id}/`);
+    const message = await this.#message(id);
     this.#put(message);
     this.#changed();
     return message;

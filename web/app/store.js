@@ -110,9 +110,8 @@ export class Store {
     }
   }
 
-  /** The session is over. */
+  /** The session is over. Its tokens are gone; those that are there, another has stored since. */
   end() {
-    tokens.set(null);
     this.#clear();
     this.phase = 'signed_out';
     this.changed();
@@ -174,6 +173,7 @@ export class Store {
         this.connection = event;
         if (event.state === 'signed_out') this.end();
         if (event.state === 'waiting') this.#nobodyIsThere();
+        if (event.state === 'online') for (const conversation of this.#conversations.values()) conversation.resume();
         return;
       case 'connection_established':
         return this.#reconcile(event.chats);

@@ -5,6 +5,12 @@ import { ApiError, SignedOut } from './errors.js';
 const SECOND = 1000;
 /** A token is renewed this long before its end. */
 export const TOKEN_MARGIN = 30 * SECOND;
+/**
+ * A session that has ended may have a successor, whose tokens are on their way: whoever changes the password, here or in
+ * another tab, is answered with them. They are looked for this long.
+ */
+const SUCCESSOR_MAX = 2 * SECOND;
+const LOOK_EVERY = 0.1 * SECOND;
 
 /** A user's session with one service. */
 export class Session {
@@ -45,14 +51,29 @@ export class Session {
     // Another tab was faster.
     if (tokens.access !== stale && this.goodFor(tokens.access) > TOKEN_MARGIN) return tokens.access;
     const response = await this.#call('POST', '/api/token/refresh/', { refresh: tokens.refresh });
-    if (response.status === 401) throw this.#end();
+    if (response.status === 401) {
+      if (await this.#staysStored(tokens)) throw this.#end();
+      return this.#renew(tokens.access);
+    }
     const body = await readBody(response);
     if (!response.ok) throw new ApiError(response.status, body, retryAfter(response));
+    // Signed out meanwhile, or in anew: what is stored now counts.
+    if (!this.#isStored(tokens)) return this.#renew(tokens.access);
     const { exp, iat } = claims(body.access);
     // By its lifetime, not by its date: this machine's clock may be wrong.
     if (exp && iat) this.#fresh = { access: body.access, until: Date.now() + (exp - iat) * SECOND };
     this.tokens.set({ ...tokens, ...body });
     return body.access;
+  }
+
+  #isStored({ refresh }) {
+    return this.tokens.get()?.refresh === refresh;
+  }
+
+  async #staysStored(tokens) {
+    const end = Date.now() + SUCCESSOR_MAX;
+    while (this.#isStored(tokens) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+    return this.#isStored(tokens);
   }
 
   #end() {

@@ -43,7 +43,7 @@ function Connection({ store }) {
     };
   }, [isAway]);
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-  const kept = store.client?.outbox.length ?? 0;
+  const kept = store.client?.outbox.filter((entry) => entry.state !== 'failed').length ?? 0;
   return html`<div class="connection" role="status">
     ${isAway && isLong && html`<div class=${`connection-line ${state}`}>
       ${state === 'waiting' ? html`<${Icon} name="offline" />` : html`<span class="spinner" aria-hidden="true"></span>`}

@@ -85,7 +85,7 @@ export function ConversationView({ store, chat, onBack, onInfo, isInfoOpen, targ
     if (conversation.isLoaded && conversation.firstUnread && !target) list.current?.show('unread', 'start');
   }, [conversation.isLoaded, chat.id]);
   const jump = async (id) => {
-    await conversation.around(id);
+    if (!(await store.attempt(async () => (await conversation.around(id), true)))) return;
     setMarked(id);
     requestAnimationFrame(() => list.current?.show(`m${id}`));
     setTimeout(() => setMarked(null), 2000);

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Avatar } from './avatar.js';
 import { Confirm, Dialog } from './dialog.js';
 import { currentLanguage, LANGUAGES, setLanguage, t, day, time } from '../i18n.js';
-import { theme } from '../kept.js';
+import { theme, tokens } from '../kept.js';
 import { nameOf } from '../text.js';
 
 const THEMES = ['auto', 'light', 'dark'];
@@ -79,7 +79,7 @@ function Password({ store }) {
   const save = async (event) => {
     event.preventDefault();
     try {
-      await store.client.request('POST', '/api/users/me/password/', form);
+      await store.client.changePassword(form.old_password, form.new_password);
       setForm({ old_password: '', new_password: '' });
       setError(null);
       store.toast(t('passwordChanged'));
@@ -160,6 +160,6 @@ export function Settings({ store, onClose }) {
       <button type="button" class="button danger-quiet" onClick=${() => setIsLeaving(true)}>${t('deleteAccount')}</button>
     </section>
     ${isLeaving && html`<${Confirm} title=${t('deleteAccount')} text=${t('deleteAccountHint')} action=${t('deleteAccount')} onClose=${() => setIsLeaving(false)}
-      onConfirm=${() => void store.attempt(async () => { await store.client.request('DELETE', '/api/users/me/'); store.end(); })} />`}
+      onConfirm=${() => void store.attempt(async () => { await store.client.request('DELETE', '/api/users/me/'); tokens.set(null); store.end(); })} />`}
   <//>`;
 }
