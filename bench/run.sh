@@ -89,12 +89,21 @@ across() {
   rm -rf "$TERTULIA_DATA_DIR"
 }
 
-# figure NAME: that number of $result.
-figure() { sed -nE "s/.*\"$1\":(-?[0-9.]+).*/\1/p" <<<"$result"; }
+# figure NAME: that number of $result. Without it the table would have a hole, so nothing goes on.
+figure() {
+  local number
+  number=$(sed -nE "s/.*\"$1\":(-?[0-9.]+).*/\1/p" <<<"$result")
+  [ -n "$number" ] || { echo "bench/run.sh: there is no figure $1 in: $result" >&2; return 1; }
+  echo "$number"
+}
 
 # keep SERIES FIGURE: adds that number of $result to a series, of which the medians are shown.
 declare -A series=()
-keep() { series[$1]+="$(figure "$2") "; }
+keep() {
+  local number
+  number=$(figure "$2")
+  series[$1]+="$number "
+}
 median() {
   tr ' ' '\n' <<<"${series[$1]:-}" | grep . | sort -n |
     awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
@@ -160,7 +169,10 @@ declare -A chat=() user=() middle=()
 for length in 100 "$long_chat"; do
   result=$("${load[@]}" fill --messages "$length")
   echo "$result" >>"$raw"
-  chat[$length]=$(figure chat) user[$length]=$(figure user) middle[$length]=$(figure middle)
+  # A line each: of several in one, only the last one's failure would count.
+  chat[$length]=$(figure chat)
+  user[$length]=$(figure user)
+  middle[$length]=$(figure middle)
 done
 for _ in $(seq "$runs"); do
   for length in 100 "$long_chat"; do

@@ -8,6 +8,7 @@ use crate::support::{
     Request,
     binary::{Binary, runs_in},
     person::PASSWORD,
+    until,
 };
 
 fn place() -> TempDir {
@@ -114,6 +115,106 @@ async fn users_made_on_the_command_line_sign_in_and_staff_are_staff() {
         json!({"is_staff": me["is_staff"], "email": me["email"]}),
         wanted
     );
+}
+
+#[tokio::test]
+async fn a_user_becomes_an_operator_and_a_user_again_while_the_service_runs() {
+    let binary = Binary::serves(&[]).await;
+    let [anna, boris] = binary.users(["anna", "boris"]).await;
+    let account = format!("/api/users/{}/", boris.id);
+    let changes_boris = || anna.patch(&account, json!({"is_active": true}));
+    let is_answered = async |status: u16| {
+        let seen = || async { (changes_boris().await.status == status).then_some(()) };
+        until("her rights to be seen", seen).await;
+    };
+    is_answered(403).await;
+    let told = binary.does(&["user", "staff", "anna"], "");
+    assert_eq!(told, "anna is an operator now\n");
+    is_answered(200).await;
+    let told = binary.does(&["user", "staff", "anna", "--off"], "");
+    assert_eq!(told, "anna is no operator now\n");
+    is_answered(403).await;
+
+    let output = binary.runs(&["user", "staff", "clara"], "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("clara: no such user"), "{told}");
+}
+
+/// The steps that `migrate` tells of, each with whether it was taken.
+fn steps(told: &str) -> Vec<(bool, String)> {
+    let steps = told.lines().map(|line| match line.split_once(' ') {
+        Some(("Applied", name)) => (true, name.trim().to_owned()),
+        Some(("Pending", name)) => (false, name.trim().to_owned()),
+        _ => panic!("neither taken nor to be taken: {line}"),
+    });
+    steps.collect()
+}
+
+#[tokio::test]
+async fn the_newest_step_of_the_tables_is_taken_back_and_again_and_nothing_else_is_lost() {
+    let mut binary = Binary::serves(&[]).await;
+    let [anna] = binary.users(["anna"]).await;
+    let trip = anna.creates_group("trip", []).await;
+    anna.says(&trip, "Where are we?").await;
+    if test_database::kind() == Kind::Sqlite {
+        // Not under a service that stands on them. On a server nobody can know who does.
+        let refused = binary.runs(&["migrate", "down"], "");
+        assert_eq!(refused.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains("another tertulia serves"), "{told}");
+    }
+    binary.is_told_to_stop();
+    assert!(binary.ends().await.success());
+
+    let whole = steps(&binary.does(&["migrate", "status"], ""));
+    assert!(whole.iter().all(|(is_taken, _)| *is_taken), "{whole:?}");
+    let mut back = whole.clone();
+    back.last_mut().expect("a step").0 = false;
+    assert_eq!(steps(&binary.does(&["migrate", "down"], "")), back);
+    assert_eq!(steps(&binary.does(&["migrate", "status"], "")), back);
+    assert_eq!(steps(&binary.does(&["migrate", "up"], "")), whole);
+    // Once more is no step; and without a word it goes up, as serving does.
+    assert_eq!(steps(&binary.does(&["migrate", "up"], "")), whole);
+    binary.does(&["migrate", "down"], "");
+    assert_eq!(steps(&binary.does(&["migrate"], "")), whole);
+    binary.does(&["migrate", "down"], "");
+
+    binary.starts_again().await;
+    assert_eq!(anna.reads_back(&trip).await, ["Where are we?"]);
+    anna.says(&trip, "Here!").await;
+}
+
+#[test]
+fn all_steps_are_taken_where_nothing_was_and_taken_back_to_nothing() {
+    let place = place();
+    let migrates = |step: &str| {
+        let output = runs_in(&place, &["migrate", step], "");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{step}: {errors}");
+        steps(&String::from_utf8_lossy(&output.stdout))
+    };
+    let taken = |steps: &[(bool, String)]| steps.iter().filter(|(is_taken, _)| *is_taken).count();
+    let whole = migrates("up");
+    assert_eq!(taken(&whole), whole.len());
+    for left in (0..whole.len()).rev() {
+        assert_eq!(taken(&migrates("down")), left);
+    }
+    assert_eq!(migrates("up"), whole);
+}
+
+#[test]
+fn the_documents_are_printed_as_they_are_committed_and_nothing_is_made() {
+    let place = place();
+    for (command, committed) in [
+        ("openapi", include_str!("../../openapi/openapi.yaml")),
+        ("asyncapi", include_str!("../../openapi/asyncapi.yaml")),
+    ] {
+        let output = runs_in(&place, &[command], "");
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), committed);
+    }
+    assert!(!place.path().join("data").exists());
 }
 
 #[test]

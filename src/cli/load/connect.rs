@@ -9,6 +9,7 @@ use super::{
     Run,
     crowd::join,
     error::LoadError,
+    known::Known,
     latency::Latency,
     meter::Meter,
     people::Seat,
@@ -24,8 +25,10 @@ const CLOSING_AT_A_TIME: usize = 256;
 /// Connect as fast as the server can, then at half of that rate
 #[derive(clap::Args, Debug)]
 pub(super) struct Connect {
-    /// Connections that are made, and held, in a round; closing them isn't measured
+    /// Connections that are made, and held, in a round; closing them isn't measured. With --tokens, one for each
+    /// of them, all in one chat
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    #[arg(conflicts_with = "tokens")]
     connections: u32,
     /// Connections being made at a time
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
@@ -33,6 +36,8 @@ pub(super) struct Connect {
     /// How long to measure, at each of the two rates
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     seconds: u64,
+    #[command(flatten)]
+    known: Known,
 }
 
 /// What a rate has brought.
@@ -46,9 +51,16 @@ struct Sample {
 
 impl Connect {
     pub(super) async fn run(&self, run: &Run) -> Result<Report, LoadError> {
+        let known = self.known.chat()?;
         let chats = self.connections as usize / MEMBERS;
-        run.allow_open_files(chats * MEMBERS)?;
-        let met = run.people.meet(&run.target, chats, MEMBERS).await?;
+        let connections = known
+            .as_ref()
+            .map_or(chats * MEMBERS, |chat| chat.seats.len());
+        run.allow_open_files(connections)?;
+        let met = match known {
+            Some(chat) => vec![chat],
+            None => run.people.meet(&run.target, chats, MEMBERS).await?,
+        };
         let seats: Vec<Seat> = met.into_iter().flat_map(|chat| chat.seats).collect();
         // The first round warms up, and isn't counted.
         self.rounds("warming up", run, &seats, Duration::ZERO, None)

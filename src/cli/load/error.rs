@@ -11,12 +11,18 @@ pub(super) enum LoadError {
     Arguments(&'static str),
     #[error("{url} is no address of a server: http://HOST:PORT is")]
     Url { url: String },
+    #[error(
+        "{url}: a load speaks no TLS; name an address that the server has without it, as http://HOST:PORT"
+    )]
+    Tls { url: String },
     #[error("cannot reach {host}: {cause}")]
     Unreachable { host: String, cause: io::Error },
     #[error("{0}: {1}")]
     Io(&'static str, #[source] io::Error),
     #[error("the secret key in {path}: {cause}")]
     SecretKey { path: PathBuf, cause: io::Error },
+    #[error("the tokens in {path}: {cause}")]
+    Tokens { path: PathBuf, cause: io::Error },
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error("signing a token: {0}")]

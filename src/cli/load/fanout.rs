@@ -6,6 +6,7 @@ use super::{
     Run,
     dialect::Dialect,
     error::LoadError,
+    known::Known,
     report::Report,
     talk::{Manner, Talk},
 };
@@ -13,14 +14,16 @@ use super::{
 /// Few send into one chat, and many hear it
 #[derive(clap::Args, Debug)]
 pub(super) struct Fanout {
-    /// Members of the chat; each hears every message
+    /// Members of the chat; each hears every message. With --tokens, one for each of them
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(conflicts_with = "tokens")]
     receivers: u16,
     /// How many of them send
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     senders: u16,
     /// What all but the first member hear it in
     #[arg(long, value_name = "DIALECT", value_enum, default_value_t)]
+    #[arg(conflicts_with = "tokens")]
     dialect: Dialect,
     /// Send the next message when all have the last one
     #[arg(long, conflicts_with = "in_flight")]
@@ -37,11 +40,17 @@ pub(super) struct Fanout {
     /// How long to measure
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     seconds: u64,
+    #[command(flatten)]
+    known: Known,
 }
 
 impl Fanout {
     pub(super) async fn run(&self, run: &Run) -> Result<Report, LoadError> {
-        let (senders, receivers) = (usize::from(self.senders), usize::from(self.receivers));
+        let known = self.known.chat()?;
+        let receivers = known
+            .as_ref()
+            .map_or(self.receivers.into(), |chat| chat.seats.len());
+        let senders = usize::from(self.senders);
         if senders > receivers {
             return Err(LoadError::Arguments(
                 "senders are receivers too: give at least as many receivers",
@@ -53,10 +62,14 @@ impl Fanout {
             ));
         }
         run.allow_open_files(receivers)?;
-        let chats = run
-            .people
-            .meet_in(self.dialect, &run.target, 1, receivers)
-            .await?;
+        let chats = match known {
+            Some(chat) => vec![chat],
+            None => {
+                let people = &run.people;
+                let met = people.meet_in(self.dialect, &run.target, 1, receivers);
+                met.await?
+            }
+        };
         let in_flight = if self.lock_step { 1 } else { self.in_flight };
         let manner = Manner {
             senders,
@@ -73,7 +86,7 @@ impl Fanout {
         let mut crowd = talk.join().await?;
         let report = Report::of("fanout", run.target.is_limit)
             .with("dialect", self.dialect.name())
-            .with("receivers", self.receivers)
+            .with("receivers", receivers)
             .with("senders", self.senders)
             .with("in_flight", in_flight);
         talk.measure(

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Run,
     error::LoadError,
+    known::Known,
     meter::Meter,
     progress::Progress,
     report::Report,
@@ -16,23 +17,32 @@ const MEMBERS: usize = 10;
 /// Many connections, in chats of ten, that say nothing
 #[derive(clap::Args, Debug)]
 pub(super) struct Idle {
-    /// Connections
+    /// Connections. With --tokens, one for each of them, all in one chat
     #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(10..=500_000))]
+    #[arg(conflicts_with = "tokens")]
     connections: u32,
     /// How long to watch them
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     seconds: u64,
+    #[command(flatten)]
+    known: Known,
 }
 
 impl Idle {
     pub(super) async fn run(&self, run: &Run) -> Result<Report, LoadError> {
+        let known = self.known.chat()?;
         let chats = self.connections as usize / MEMBERS;
-        let connections = chats * MEMBERS;
+        let connections = known
+            .as_ref()
+            .map_or(chats * MEMBERS, |chat| chat.seats.len());
         run.allow_open_files(connections)?;
         let meter = run.meter.as_ref();
         // Before the chats are made: what remains of that is counted as the connections' too.
         let rss_before = meter.and_then(Meter::rss_bytes);
-        let met = run.people.meet(&run.target, chats, MEMBERS).await?;
+        let met = match known {
+            Some(chat) => vec![chat],
+            None => run.people.meet(&run.target, chats, MEMBERS).await?,
+        };
         let rss_with_chats = meter.and_then(Meter::rss_bytes);
         let manner = Manner {
             senders: 0,

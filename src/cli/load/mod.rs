@@ -5,7 +5,8 @@
 //! read where they lie (`socket`), and of each only a few values are looked at (`scan`).
 //!
 //! Not here: the limit server (`bench/`), and which figures are compared (`bench/run.sh`).
-//! Relies on: `tertulia user create`, REST's chats and the chat dialect, as any other client.
+//! Relies on: `tertulia user create`, REST's chats and the chat dialect, as any other client; in a chat that is there
+//! already (`known`), on the chat dialect alone.
 
 mod connect;
 mod crowd;
@@ -17,6 +18,7 @@ mod frame;
 mod http;
 mod idle;
 mod journal;
+mod known;
 mod latency;
 mod meter;
 mod people;
@@ -42,13 +44,21 @@ use super::Outcome;
 /// Files that are open besides the connections.
 const OTHER_FILES: u64 = 64;
 
+/// What stands below the flags in the help.
+const WHAT_IT_NEEDS: &str = "\
+Of a tertulia the load makes users and chats of its own. It has to be started with \
+TERTULIA_MESSAGES_PER_MINUTE=0 and TERTULIA_FRAMES_PER_SECOND=0, and shows what it can with a core \
+for itself (taskset).
+
+Of any other server that speaks the chat dialect, fanout, idle and connect take a chat that is \
+there, by --chat, and its members' tokens, by --tokens.";
+
 /// Measure a server that speaks the chat dialect
-///
-/// It makes users and chats of its own. The service has to be started with TERTULIA_MESSAGES_PER_MINUTE=0 and
-/// TERTULIA_FRAMES_PER_SECOND=0, and shows what it can with a core for itself (taskset).
 #[derive(clap::Args, Debug)]
+#[command(after_help = WHAT_IT_NEEDS)]
 pub struct Load {
-    /// The server; several nodes of one service, comma-separated, take the connections in turn
+    /// The server, as http://HOST:PORT: TLS (https://, wss://) isn't spoken; several nodes of one service,
+    /// comma-separated, take the connections in turn
     #[arg(
         long,
         value_name = "URLS",

@@ -59,6 +59,7 @@ pub(super) struct Seat {
 #[derive(Debug)]
 pub(super) struct Chat {
     pub(super) id: u64,
+    /// 0 where it isn't known.
     pub(super) owner: u64,
     pub(super) seats: Vec<Seat>,
 }
@@ -250,16 +251,25 @@ impl Users {
 impl Chat {
     /// At the limit server, where any path is a chat.
     fn nowhere(id: u64, members: usize) -> Self {
-        let seat = Seat {
+        Self::with_seats(id, vec![None; members])
+    }
+
+    /// One that is there already, and a seat for each of these tokens.
+    pub(super) fn known(id: u64, tokens: Vec<String>) -> Self {
+        Self::with_seats(id, tokens.into_iter().map(Some).collect())
+    }
+
+    fn with_seats(id: u64, tokens: Vec<Option<String>>) -> Self {
+        let seats = tokens.into_iter().map(|token| Seat {
             path: Dialect::Chat.path(id, ""),
-            token: None,
+            token,
             dialect: Dialect::Chat,
             first_words: Vec::new(),
-        };
+        });
         Self {
             id,
             owner: 0,
-            seats: vec![seat; members],
+            seats: seats.collect(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! A bar on the terminal, for whoever waits.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const STEP: Duration = Duration::from_millis(100);
 
@@ -25,6 +28,23 @@ impl Progress {
 
     pub(super) fn step(&self) {
         self.bar.inc(1);
+    }
+
+    /// A stage that has come as far as `reached` tells, until its `end`.
+    pub(super) async fn follow<T>(
+        stage: &str,
+        steps: usize,
+        reached: impl Fn() -> u64,
+        end: impl Future<Output = T>,
+    ) -> T {
+        let progress = Self::start(stage, steps);
+        let mut end = pin!(end);
+        loop {
+            match timeout(STEP, &mut end).await {
+                Ok(ended) => return ended,
+                Err(_) => progress.bar.set_position(reached()),
+            }
+        }
     }
 
     /// A stage that takes just this long.

@@ -171,8 +171,12 @@ impl Talk {
     /// Sends as many messages as the manner allows, and waits until they have arrived.
     pub(super) async fn say_all(&self, crowd: &mut Crowd) -> Result<(), LoadError> {
         self.speak_up();
-        while self.sent.get() < self.manner.messages && self.is_going_on(crowd).await? {}
-        self.fall_silent(crowd).await
+        let all_are_said = async {
+            while self.sent.get() < self.manner.messages && self.is_going_on(crowd).await? {}
+            self.fall_silent(crowd).await
+        };
+        let messages = self.manner.messages as usize;
+        Progress::follow("sending", messages, || self.sent.get(), all_are_said).await
     }
 
     pub(super) fn middle(&self) -> Option<u64> {

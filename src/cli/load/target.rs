@@ -51,6 +51,11 @@ impl Target {
 }
 
 async fn find(url: &str) -> Result<(SocketAddr, String), LoadError> {
+    if url.starts_with("https://") || url.starts_with("wss://") {
+        return Err(LoadError::Tls {
+            url: url.to_owned(),
+        });
+    }
     let host = url
         .strip_prefix("http://")
         .map(|host| host.trim_end_matches('/'));
@@ -98,13 +103,17 @@ mod tests {
         assert_eq!(target.host, "127.0.0.1:8000");
         let ports: Vec<u16> = target.addresses.iter().map(SocketAddr::port).collect();
         assert_eq!(ports, [8000, 80]);
-        for url in [
-            "127.0.0.1:8000",
-            "https://127.0.0.1",
-            "http://",
-            "http://127.0.0.1/ws/",
-        ] {
-            assert!(find(url).await.is_err(), "{url}");
+        for url in ["127.0.0.1:8000", "http://", "http://127.0.0.1/ws/"] {
+            let error = find(url).await.unwrap_err();
+            assert!(matches!(error, LoadError::Url { .. }), "{url}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn that_tls_is_not_spoken_is_said() {
+        for url in ["https://127.0.0.1", "wss://127.0.0.1:8443"] {
+            let error = find(url).await.unwrap_err();
+            assert!(matches!(error, LoadError::Tls { .. }), "{url}: {error}");
         }
     }
 }
