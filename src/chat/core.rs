@@ -9,7 +9,7 @@ use crate::{
         ChatError, Limits, Publish, attachments::Files, django::Django, people::People,
         writer::Writer,
     },
-    lease::{Lease, Windows},
+    lease::{CommonWindows, Lease, Windows},
     store::{AccountChange, DjangoBlacklist, Store, Stored, database_time},
 };
 
@@ -20,6 +20,7 @@ const REMEMBERED_PAGES: usize = 200;
 
 /// The window in which sends are counted.
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 /// Each reads all that somebody said.
 const EXPORTS_PER_HOUR: u32 = 5;
 
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) rooms: Windows<UserId>,
     /// What the nodes hold in common.
     pub(crate) lease: Arc<dyn Lease>,
+    /// Makes what is counted over all nodes.
+    pub(crate) common: CommonWindows,
 }
 
 impl Core {
@@ -61,14 +64,14 @@ impl Core {
         lease: Arc<dyn Lease>,
         files: Arc<Files>,
     ) -> Self {
-        let windows =
-            |name, limit, period| Windows::common(name, limit, Duration::from_secs(period), &lease);
+        let common = CommonWindows::new(lease.clone());
         Core {
-            sends: windows("sends", limits.messages_per_minute, 60),
-            changes: windows("changes", limits.changes_per_minute, 60),
-            searches: windows("searches", limits.searches_per_minute, 60),
-            exports: windows("exports", EXPORTS_PER_HOUR, 3600),
-            rooms: windows("rooms", limits.rooms_per_hour, 3600),
+            sends: common.windows("sends", limits.messages_per_minute, MINUTE),
+            changes: common.windows("changes", limits.changes_per_minute, MINUTE),
+            searches: common.windows("searches", limits.searches_per_minute, MINUTE),
+            exports: common.windows("exports", EXPORTS_PER_HOUR, HOUR),
+            rooms: common.windows("rooms", limits.rooms_per_hour, HOUR),
+            common,
             lease,
             files,
             store,
@@ -78,17 +81,6 @@ impl Core {
             blacklist: None,
             limits,
             publish,
-        }
-    }
-
-    /// Tells the other nodes what was accepted here, whenever what they hold in common was away or lost its memory.
-    pub(crate) async fn keep_recalling(&self) {
-        loop {
-            self.lease.returned().await;
-            self.sends.recall().await;
-            self.changes.recall().await;
-            self.searches.recall().await;
-            self.rooms.recall().await;
         }
     }
 
@@ -102,6 +94,10 @@ impl Core {
 
     /// The account of this exact name, as it is now.
     pub(crate) async fn account_named(&self, username: &str) -> Stored<Option<user::Model>> {
+        // Nobody's, and PostgreSQL doesn't even take the question.
+        if username.contains('\0') {
+            return Ok(None);
+        }
         match &self.django {
             Some(django) => django.find_by_name(username).await,
             None => self.store.find_user_by_name(username).await,

@@ -5,8 +5,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    future::Future,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -19,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, Place, Presence, Rule,
-    There,
+    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, PRESENCE_KEPT, Place,
+    Presence, Rule, There,
 };
 
 /// After so many replacements in `DUEL_SPAN` whoever has a place stays for `DUEL_HOLD`.
@@ -56,17 +54,43 @@ struct Held {
     windows: HashMap<WindowKey, Taken>,
     owners: HashMap<(ChatId, UserId), Owner>,
     beats: HashMap<Arc<str>, Instant>,
-    present: HashMap<ChatId, BTreeSet<(Arc<str>, UserId)>>,
-    online: HashMap<Arc<str>, HashSet<UserId>>,
-    is_away: bool,
+    present: HashMap<ChatId, Present>,
+    online: HashMap<Arc<str>, Online>,
+    mood: Mood,
+    /// How far its clock is ahead of the machine's.
+    ahead: Duration,
+}
+
+/// How it does what it is asked.
+#[derive(Clone, Copy, Debug, Default)]
+enum Mood {
+    #[default]
+    Answers,
+    IsAway,
+    /// So much later, when nobody waits for the answer any more.
+    IsLate(Duration),
 }
 
 #[derive(Debug, Default)]
 struct Owner {
     number: u64,
+    by: Option<Arc<str>>,
     until: Option<Instant>,
     replaced: Vec<Instant>,
     held_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Present {
+    there: BTreeSet<(Arc<str>, UserId)>,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Online {
+    users: HashSet<UserId>,
+    is_complete: bool,
+    until: Instant,
 }
 
 /// One node's part.
@@ -74,7 +98,6 @@ struct Owner {
 pub struct MemoryLease {
     town: MemoryTown,
     name: Arc<str>,
-    returns: tokio::sync::Mutex<watch::Receiver<u64>>,
 }
 
 impl MemoryTown {
@@ -82,27 +105,47 @@ impl MemoryTown {
     pub fn node(&self) -> MemoryLease {
         let number = self.next.fetch_add(1, Relaxed);
         self.nodes.fetch_add(1, Relaxed);
-        let mut returns = self.returns.subscribe();
-        returns.mark_changed();
         MemoryLease {
             town: self.clone(),
             name: Arc::from(format!("{:016x}-{number}", rand::random::<u64>())),
-            returns: tokio::sync::Mutex::new(returns),
         }
     }
 
     /// All is lost, as when a store starts anew.
     pub fn forgets_all(&self) {
-        *self.held.lock() = Held::default();
+        let mut held = self.held.lock();
+        *held = Held {
+            ahead: held.ahead,
+            ..Held::default()
+        };
+        drop(held);
         self.returns.send_modify(|returns| *returns += 1);
     }
 
     /// Doesn't answer from now on, or answers again.
     pub fn is_away(&self, is_away: bool) {
-        self.held.lock().is_away = is_away;
+        self.stalls(is_away);
         if !is_away {
             self.returns.send_modify(|returns| *returns += 1);
         }
+    }
+
+    /// The same without anybody being told: no connection has ended.
+    pub fn stalls(&self, stalls: bool) {
+        self.held.lock().mood = match stalls {
+            true => Mood::IsAway,
+            false => Mood::Answers,
+        };
+    }
+
+    /// Does what it is asked so much later, and answers when nobody waits for it any more; until it no longer `stalls`.
+    pub fn is_late(&self, by: Duration) {
+        self.held.lock().mood = Mood::IsLate(by);
+    }
+
+    /// Time goes by.
+    pub fn passes(&self, time: Duration) {
+        self.held.lock().ahead += time;
     }
 }
 
@@ -125,26 +168,38 @@ impl MemoryLease {
     ) -> Leased<'a, T> {
         Box::pin(async move {
             let mut held = self.town.held.lock();
-            match held.is_away {
-                true => Err(Away),
-                false => Ok(what(&mut held, Instant::now())),
+            let now = held.now();
+            match held.mood {
+                Mood::Answers => Ok(what(&mut held, now)),
+                Mood::IsAway => Err(Away),
+                Mood::IsLate(by) => {
+                    what(&mut held, now + by);
+                    Err(Away)
+                }
             }
         })
     }
 
     fn put(&self, what: impl FnOnce(&mut Held)) {
         let mut held = self.town.held.lock();
-        if !held.is_away {
+        if !matches!(held.mood, Mood::IsAway) {
             what(&mut held);
         }
     }
 }
 
-fn micros_since_1970() -> u64 {
-    u64::try_from(chrono::Utc::now().timestamp_micros()).unwrap_or_default()
+/// What the clock shows at some time soon.
+fn micros_since_1970(at: Instant) -> u64 {
+    let ahead = at.saturating_duration_since(Instant::now());
+    let micros = (chrono::Utc::now() + ahead).timestamp_micros();
+    u64::try_from(micros).unwrap_or_default()
 }
 
 impl Held {
+    fn now(&self) -> Instant {
+        Instant::now() + self.ahead
+    }
+
     /// How long until a window has room, where it has none.
     fn wait(&mut self, rule: &Rule, key: &str, now: Instant) -> Option<Duration> {
         let taken = self.windows.get_mut(&(rule.name, key.to_owned()))?;
@@ -161,6 +216,29 @@ impl Held {
             .filter(move |(_, at)| lives(at))
             .map(|(node, _)| node)
     }
+
+    fn present(&self, chat: ChatId, now: Instant) -> Option<&Present> {
+        let present = self.present.get(&chat);
+        present.filter(|present| now < present.until)
+    }
+
+    fn online(&self, node: &Arc<str>, now: Instant) -> Option<&Online> {
+        let online = self.online.get(node);
+        online.filter(|online| now < online.until)
+    }
+
+    /// What is put of a node from now on; nothing is left of what has run out.
+    fn online_anew(&mut self, node: &Arc<str>, now: Instant) -> &mut Online {
+        if self.online(node, now).is_none() {
+            self.online.remove(node);
+        }
+        let online = self.online.entry(node.clone());
+        online.or_insert_with(|| Online {
+            users: HashSet::new(),
+            is_complete: false,
+            until: now + NODE_SILENT_AFTER,
+        })
+    }
 }
 
 impl Lease for MemoryLease {
@@ -172,11 +250,14 @@ impl Lease for MemoryLease {
         self.town.nodes.load(Relaxed) > 1
     }
 
-    fn returned(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async {
-            // The town lives as long as its nodes.
-            let _ = self.returns.lock().await.changed().await;
-        })
+    fn returned(&self) -> watch::Receiver<u64> {
+        let mut returns = self.town.returns.subscribe();
+        returns.mark_changed();
+        returns
+    }
+
+    fn clock(&self) -> u64 {
+        micros_since_1970(self.town.held.lock().now())
     }
 
     fn take<'a>(
@@ -244,7 +325,9 @@ impl Lease for MemoryLease {
                     owner.replaced.clear();
                 }
             }
-            owner.number = (owner.number + 1).max(micros_since_1970());
+            let last = owner.number.max(claim.above);
+            owner.number = (last + 1).max(micros_since_1970(now));
+            owner.by = Some(self.name.clone());
             owner.until = Some(now + OWNER_EXPIRES);
             Grant::Granted {
                 number: owner.number,
@@ -253,26 +336,35 @@ impl Lease for MemoryLease {
         })
     }
 
-    fn renew<'a>(&'a self, owners: &'a [(ChatId, UserId, u64)]) -> Leased<'a, Vec<bool>> {
+    fn renew<'a>(&'a self, owners: &'a [(ChatId, UserId, u64)]) -> Leased<'a, Vec<Option<u64>>> {
         self.ask(move |held, now| {
             let renewed = owners.iter().map(|(chat, user, number)| {
                 let owner = held.owners.entry((*chat, *user)).or_default();
-                let is_owner = owner.number <= *number;
-                if is_owner {
+                if owner.number <= *number {
                     owner.number = *number;
-                    owner.until = Some(now + OWNER_EXPIRES);
+                } else if owner.until.is_none() {
+                    owner.number = (owner.number + 1).max(micros_since_1970(now));
+                } else if owner.by.as_ref() != Some(&self.name) {
+                    return None;
                 }
-                is_owner
+                owner.by = Some(self.name.clone());
+                owner.until = Some(now + OWNER_EXPIRES);
+                Some(owner.number)
             });
             renewed.collect()
         })
     }
 
-    fn disown(&self, chat: ChatId, user: UserId, number: u64) {
+    fn disown(&self, chat: ChatId, user: UserId, number: Option<u64>) {
         self.put(|held| {
-            if let Some(owner) = held.owners.get_mut(&(chat, user))
-                && owner.number == number
-            {
+            let Some(owner) = held.owners.get_mut(&(chat, user)) else {
+                return;
+            };
+            let is_given_up = match number {
+                Some(number) => owner.number == number,
+                None => owner.by.as_ref() == Some(&self.name),
+            };
+            if is_given_up {
                 owner.until = None;
             }
         });
@@ -293,53 +385,80 @@ impl Lease for MemoryLease {
             held.beats.remove(&self.name);
             held.online.remove(&self.name);
             for present in held.present.values_mut() {
-                present.retain(|(node, _)| node != &self.name);
+                present.there.retain(|(node, _)| node != &self.name);
             }
         })
     }
 
     fn put_presence<'a>(&'a self, changes: &'a [Presence]) -> Leased<'a, ()> {
-        self.ask(move |held, _| {
+        self.ask(move |held, now| {
+            let until = now + PRESENCE_KEPT;
             for change in changes {
-                let present = held.present.entry(change.chat).or_default();
+                if held.present(change.chat, now).is_none() {
+                    held.present.remove(&change.chat);
+                }
+                let present = held.present.entry(change.chat);
+                let present = present.or_insert_with(|| Present {
+                    there: BTreeSet::new(),
+                    until,
+                });
                 let somebody = (self.name.clone(), change.user);
-                match change.is_here {
-                    true => present.insert(somebody),
-                    false => present.remove(&somebody),
-                };
+                if change.is_here {
+                    present.there.insert(somebody);
+                    present.until = until;
+                } else {
+                    present.there.remove(&somebody);
+                }
             }
         })
     }
 
     fn presence<'a>(&'a self, chats: &'a [ChatId]) -> Leased<'a, Vec<There>> {
-        self.ask(move |held, _| {
-            let present = |chat| held.present.get(chat).into_iter().flatten().cloned();
-            chats.iter().map(|chat| present(chat).collect()).collect()
+        self.ask(move |held, now| {
+            let there = |chat: &ChatId| match held.present(*chat, now) {
+                Some(present) => present.there.iter().cloned().collect(),
+                None => Vec::new(),
+            };
+            chats.iter().map(there).collect()
         })
     }
 
     fn forget(&self, chat: ChatId, left: Vec<(Arc<str>, UserId)>) {
         self.put(|held| {
             if let Some(present) = held.present.get_mut(&chat) {
-                present.retain(|somebody| !left.contains(somebody));
+                present.there.retain(|somebody| !left.contains(somebody));
             }
         });
     }
 
     fn put_online<'a>(&'a self, users: &'a [(UserId, bool)]) -> Leased<'a, ()> {
-        self.ask(move |held, _| {
-            let online = held.online.entry(self.name.clone()).or_default();
+        self.ask(move |held, now| {
+            let online = held.online_anew(&self.name, now);
             for (user, is_online) in users {
-                match is_online {
-                    true => online.insert(*user),
-                    false => online.remove(user),
-                };
+                if *is_online {
+                    online.users.insert(*user);
+                    online.until = now + NODE_SILENT_AFTER;
+                } else {
+                    online.users.remove(user);
+                }
             }
         })
     }
 
+    fn complete_online(&self) -> Leased<'_, ()> {
+        self.ask(|held, now| {
+            let online = held.online_anew(&self.name, now);
+            online.is_complete = true;
+            online.until = now + NODE_SILENT_AFTER;
+        })
+    }
+
     fn renew_online(&self) -> Leased<'_, bool> {
-        self.ask(|held, _| held.online.contains_key(&self.name))
+        self.ask(|held, now| {
+            let online = held.online_anew(&self.name, now);
+            online.until = now + NODE_SILENT_AFTER;
+            online.is_complete
+        })
     }
 
     fn online<'a>(&'a self, users: &'a [UserId]) -> Leased<'a, Vec<bool>> {
@@ -349,7 +468,10 @@ impl Lease for MemoryLease {
                 .filter(|node| **node != self.name)
                 .collect();
             let at = |user| {
-                let is_at = |node| held.online.get(node).is_some_and(|of| of.contains(user));
+                let is_at = |node| {
+                    let online = held.online(node, now);
+                    online.is_some_and(|online| online.users.contains(user))
+                };
                 others.iter().any(|node| is_at(*node))
             };
             users.iter().map(at).collect()

@@ -14,8 +14,8 @@ mod window;
 
 pub use self::redis::RedisLease;
 pub use common::{
-    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, Place, Presence, Rule,
-    There,
+    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, PRESENCE_KEPT, Place,
+    Presence, Rule, There,
 };
 pub use memory::{MemoryLease, MemoryTown};
-pub use window::{Key, Slot, Windows, take_all};
+pub use window::{CommonWindows, Key, Slot, Windows, take_all};

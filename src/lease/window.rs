@@ -7,20 +7,24 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
+use tokio::time::MissedTickBehavior;
+use tracing::debug;
 
-use super::{Lease, Place, Rule};
+use super::{Away, Lease, Leased, Place, Rule};
 
 const SHARDS: usize = 16;
 /// A shard is swept of keys whose window has run out each time it has grown by so many.
 const SWEEP_AFTER: usize = 1024;
 /// Places that are recalled at once.
 const RECALLED_AT_ONCE: usize = 1000;
+/// What the other nodes weren't told is told again so often, until they are.
+const RECALLED_EVERY: Duration = Duration::from_secs(1);
 /// What was accepted before a start is no node's own: it is counted here, and told nobody.
 const NOT_OURS: u64 = 0;
 
@@ -49,6 +53,8 @@ struct Shared<K> {
     rule: Rule,
     next: AtomicU64,
     common: Option<Common>,
+    /// The other nodes may not know of all that was accepted here.
+    is_untold: AtomicBool,
 }
 
 struct Common(Arc<dyn Lease>);
@@ -77,13 +83,10 @@ impl<K: Key> Slot<K> {
         self.place = None;
     }
 
-    /// The limit of its window.
-    pub fn limit(&self) -> u32 {
-        let shared = self
-            .place
-            .as_ref()
-            .and_then(|(shared, ..)| shared.upgrade());
-        shared.map_or(0, |shared| shared.rule.limit)
+    /// The windows that it was taken from.
+    pub fn windows(&self) -> Option<Windows<K>> {
+        let (shared, ..) = self.place.as_ref()?;
+        shared.upgrade().map(|shared| Windows { shared })
     }
 
     /// Whether it is to be taken over all nodes, too.
@@ -129,14 +132,76 @@ pub async fn take_all<K: Key>(slots: &[&Slot<K>]) -> Vec<Option<Duration>> {
         Some((at, Place { key, number }))
     });
     let (at, places): (Vec<usize>, Vec<Place>) = asked.unzip();
-    if let Some(lease) = shared.lease()
-        && let Ok(taken) = lease.take(&shared.rule, &places).await
-    {
-        for (at, wait) in at.into_iter().zip(taken) {
-            answers[at] = wait;
+    if let Some(lease) = shared.lease() {
+        match lease.take(&shared.rule, &places).await {
+            Ok(taken) => {
+                for (at, wait) in at.into_iter().zip(taken) {
+                    answers[at] = wait;
+                }
+            }
+            Err(Away) => shared.is_untold.store(true, Relaxed),
         }
     }
     answers
+}
+
+/// The windows that all nodes have in common: what one node accepts counts for all of them.
+pub struct CommonWindows {
+    lease: Arc<dyn Lease>,
+    made: Mutex<Vec<Arc<dyn Recall>>>,
+}
+
+/// Windows of whatever keys.
+trait Recall: Send + Sync {
+    /// The other nodes may have forgotten what was accepted here.
+    fn doubt(&self);
+
+    /// Tells them, if they may not know.
+    fn recall(&self) -> Leased<'_, ()>;
+}
+
+impl CommonWindows {
+    /// No windows yet.
+    pub fn new(lease: Arc<dyn Lease>) -> Self {
+        CommonWindows {
+            lease,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Windows of this name: at most `limit` (0 = no limit) in any `period`.
+    pub fn windows<K: Key>(&self, name: &'static str, limit: u32, period: Duration) -> Windows<K> {
+        let windows = Windows::build(name, limit, period, Some(Common(self.lease.clone())));
+        self.made.lock().push(windows.shared.clone());
+        windows
+    }
+
+    /// Tells the other nodes again what was accepted here, in whatever windows, whenever what they hold in common lost its
+    /// memory or didn't answer; for ever.
+    pub async fn keep_recalling(&self) {
+        let mut returned = self.lease.returned();
+        let mut ticks = tokio::time::interval(RECALLED_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Ok(()) = returned.changed() => {
+                    self.made.lock().iter().for_each(|windows| windows.doubt());
+                }
+                _ = ticks.tick() => {}
+            }
+            self.recall().await;
+        }
+    }
+
+    async fn recall(&self) {
+        let made = self.made.lock().clone();
+        for windows in made {
+            if let Err(error) = windows.recall().await {
+                debug!("what was accepted here is told later: {error}");
+                return;
+            }
+        }
+    }
 }
 
 impl<K: Key> Windows<K> {
@@ -144,16 +209,6 @@ impl<K: Key> Windows<K> {
     pub fn new(limit: u32, period: Duration) -> Self {
         let name = "alone";
         Self::build(name, limit, period, None)
-    }
-
-    /// Windows that all nodes have in common: what one accepts counts for all of them.
-    pub fn common(
-        name: &'static str,
-        limit: u32,
-        period: Duration,
-        lease: &Arc<dyn Lease>,
-    ) -> Self {
-        Self::build(name, limit, period, Some(Common(lease.clone())))
     }
 
     fn build(name: &'static str, limit: u32, period: Duration, common: Option<Common>) -> Self {
@@ -176,8 +231,14 @@ impl<K: Key> Windows<K> {
             rule,
             next: AtomicU64::new(NOT_OURS + 1),
             common,
+            is_untold: AtomicBool::new(false),
         });
         Windows { shared }
+    }
+
+    /// How many fit.
+    pub fn limit(&self) -> u32 {
+        self.shared.rule.limit
     }
 
     /// A slot, or how long until there is one.
@@ -251,29 +312,6 @@ impl<K: Key> Windows<K> {
         }
     }
 
-    /// Tells the other nodes what was accepted here: after the common store was away, or has lost its memory.
-    pub async fn recall(&self) {
-        let Some(lease) = self.shared.lease() else {
-            return;
-        };
-        let mut places = Vec::new();
-        let now = Instant::now();
-        for shard in &self.shared.shards {
-            for (key, taken) in &shard.lock().taken {
-                let ours = taken.iter().filter(|(_, number)| *number != NOT_OURS);
-                places.extend(ours.map(|(at, number)| {
-                    let (key, number) = (key.to_string(), *number);
-                    (Place { key, number }, now.duration_since(*at))
-                }));
-            }
-        }
-        for some in places.chunks(RECALLED_AT_ONCE) {
-            if lease.recall(&self.shared.rule, some).await.is_err() {
-                return; // the next return tells it again
-            }
-        }
-    }
-
     fn shard(&self, key: &K) -> usize {
         self.shared.hasher.hash_one(key) as usize % SHARDS
     }
@@ -313,6 +351,51 @@ impl<K: Key> Windows<K> {
     }
 }
 
+impl<K: Key> Recall for Shared<K> {
+    fn doubt(&self) {
+        self.is_untold.store(true, Relaxed);
+    }
+
+    fn recall(&self) -> Leased<'_, ()> {
+        Box::pin(async {
+            if !self.is_untold.swap(false, Relaxed) {
+                return Ok(());
+            }
+            let told = self.tell().await;
+            if told.is_err() {
+                self.doubt();
+            }
+            told
+        })
+    }
+}
+
+impl<K: Key> Shared<K> {
+    /// Tells all that was accepted here: a part at a time, so that little is done for nothing while nobody answers.
+    async fn tell(&self) -> Result<(), Away> {
+        let Some(lease) = self.lease() else {
+            return Ok(());
+        };
+        for shard in &self.shards {
+            let now = Instant::now();
+            let mut places = Vec::new();
+            for (key, taken) in &shard.lock().taken {
+                let counts = |at: &Instant| now.duration_since(*at) < self.rule.period;
+                let ours = taken.iter();
+                let ours = ours.filter(|(at, number)| *number != NOT_OURS && counts(at));
+                places.extend(ours.map(|(at, number)| {
+                    let (key, number) = (key.to_string(), *number);
+                    (Place { key, number }, now.duration_since(*at))
+                }));
+            }
+            for some in places.chunks(RECALLED_AT_ONCE) {
+                lease.recall(&self.rule, some).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<K> Shared<K> {
     /// What is to be asked beside this node's own rule, where there are other nodes.
     fn lease(&self) -> Option<&Arc<dyn Lease>> {
@@ -325,6 +408,12 @@ impl<K> Shared<K> {
 mod tests {
     use super::*;
     use crate::lease::MemoryTown;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn two_nodes(town: &MemoryTown) -> [CommonWindows; 2] {
+        [town.node(), town.node()].map(|node| CommonWindows::new(Arc::new(node)))
+    }
 
     #[test]
     fn the_eleventh_in_a_minute_waits_for_the_first_to_leave_the_window() {
@@ -391,10 +480,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_node_accepts_counts_on_the_other_and_what_it_gives_back_does_not() {
-        let town = MemoryTown::default();
-        let leases: [Arc<dyn Lease>; 2] = [Arc::new(town.node()), Arc::new(town.node())];
-        let [here, there] =
-            leases.map(|lease| Windows::common("sends", 2, Duration::from_secs(60), &lease));
+        let nodes = two_nodes(&MemoryTown::default());
+        let [here, there] = nodes.map(|common| common.windows("sends", 2, MINUTE));
         here.take(&1).await.unwrap().keep();
         let slot = there.take(&1).await.unwrap();
         assert!(here.take(&1).await.is_err());
@@ -414,16 +501,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_accepted_while_the_store_forgot_is_told_again_once() {
+    async fn what_was_accepted_while_the_store_forgot_is_told_again_once_in_all_windows() {
         let town = MemoryTown::default();
-        let leases: [Arc<dyn Lease>; 2] = [Arc::new(town.node()), Arc::new(town.node())];
-        let [here, there] =
-            leases.map(|lease| Windows::common("sends", 2, Duration::from_secs(60), &lease));
-        here.take(&1).await.unwrap().keep();
+        let [here, there] = two_nodes(&town);
+        let names = ["sends", "exports"];
+        let ours = names.map(|name| here.windows(name, 2, MINUTE));
+        let theirs = names.map(|name| there.windows(name, 2, MINUTE));
+        for windows in &ours {
+            windows.take(&1).await.unwrap().keep();
+        }
         town.forgets_all();
+        for windows in &ours {
+            windows.shared.doubt();
+        }
         here.recall().await;
         here.recall().await;
-        there.take(&1).await.unwrap().keep();
-        assert!(there.take(&1).await.is_err());
+        for windows in &theirs {
+            windows.take(&1).await.unwrap().keep();
+            assert!(windows.take(&1).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_while_nobody_answered_is_told_until_it_is_heard() {
+        let town = MemoryTown::default();
+        let [here, there] = two_nodes(&town);
+        let [ours, theirs] = [&here, &there].map(|common| common.windows("sends", 2, MINUTE));
+        town.stalls(true);
+        ours.take(&1).await.unwrap().keep();
+        ours.take(&1).await.unwrap().keep();
+        here.recall().await;
+        town.stalls(false);
+        assert!(theirs.look(&1).await.is_ok(), "it isn't told yet");
+        here.recall().await;
+        assert!(theirs.look(&1).await.is_err());
     }
 }

@@ -22,7 +22,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     /// Reads `redis://user:password@host:port/database`, `rediss://...` for TLS, `unix:///path?db=0&user=...&pass=...`.
-    /// With `?master=name` the host is a sentinel; `&sentinel=host:port` names more of them.
+    /// With `?master=name` the host is a sentinel; `&sentinel=host:port` names more of them, which are asked the same way.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (server, query) = text.split_once('?').unwrap_or((text, ""));
         let (ours, theirs): (Vec<_>, Vec<_>) = query
@@ -43,7 +43,8 @@ impl FromStr for Address {
         let master = ours.iter().find(|(key, _)| *key == "master");
         let mut sentinels = vec![server.addr().clone()];
         for (_, sentinel) in ours.iter().filter(|(key, _)| *key == "sentinel") {
-            sentinels.push(host_and_port(sentinel)?);
+            let (host, port) = host_and_port(sentinel)?;
+            sentinels.push(another(server.addr(), host, port));
         }
         let master = match master {
             Some((_, name)) => Some(((*name).to_owned(), sentinels)),
@@ -58,29 +59,34 @@ impl FromStr for Address {
     }
 }
 
-fn host_and_port(text: &str) -> Result<ConnectionAddr, AddressError> {
+fn host_and_port(text: &str) -> Result<(String, u16), AddressError> {
     let host_and_port = text.rsplit_once(':');
     host_and_port
-        .and_then(|(host, port)| Some(ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?)))
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
         .ok_or_else(|| AddressError(format!("{text:?} is not a sentinel such as host:26379")))
+}
+
+/// Another place, reached as the first one is: by TLS or without.
+fn another(first: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match first {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    }
 }
 
 impl Address {
     /// The same server, reached at another address.
     pub(super) fn server_at(&self, host: String, port: u16) -> ConnectionInfo {
-        let at = match self.server.addr() {
-            ConnectionAddr::TcpTls {
-                insecure,
-                tls_params,
-                ..
-            } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: *insecure,
-                tls_params: tls_params.clone(),
-            },
-            _ => ConnectionAddr::Tcp(host, port),
-        };
+        let at = another(self.server.addr(), host, port);
         self.server.clone().set_addr(at)
     }
 }
@@ -138,7 +144,23 @@ mod tests {
         let master = address.server_at("10.0.0.7".to_owned(), 6379);
         assert_eq!(master.addr().to_string(), "10.0.0.7:6379");
         assert_eq!(master.redis_settings().password(), Some("secret"));
+        let is_plain = |at: &ConnectionAddr| matches!(at, ConnectionAddr::Tcp(..));
+        assert!(sentinels.iter().all(is_plain));
         assert!(shown("redis://one?sentinel=two:1").starts_with("refused: "));
         assert!(shown("redis://one?master=chat&sentinel=two").starts_with("refused: "));
+    }
+
+    #[test]
+    fn all_sentinels_are_asked_by_tls_where_the_first_one_is() {
+        let address: Address = "rediss://one:26379?master=chat&sentinel=two:26380"
+            .parse()
+            .unwrap();
+        let (_, sentinels) = address.master.clone().unwrap();
+        let shown: Vec<String> = sentinels.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["one:26379", "two:26380"]);
+        let is_by_tls = |at: &ConnectionAddr| matches!(at, ConnectionAddr::TcpTls { .. });
+        assert!(sentinels.iter().all(is_by_tls));
+        let master = address.server_at("chat".to_owned(), 6379);
+        assert!(is_by_tls(master.addr()));
     }
 }

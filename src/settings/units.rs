@@ -187,8 +187,15 @@ pub(super) fn layer_prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A group's name with a place for a chat's number: channels_redis' core layer takes no other characters.
+/// A group's name with a place for a chat's number: channels_redis' core layer takes no other characters, and the nodes'
+/// own groups are nobody else's.
 pub(super) fn layer_group(text: &str) -> Result<String, String> {
+    const OF_NODES: &str = "tertulia.";
+    if text.starts_with(OF_NODES) {
+        return Err(format!(
+            "{text:?} begins with {OF_NODES:?}, as only the nodes' own groups do"
+        ));
+    }
     let is_name = |text: &str| {
         text.len() < 80
             && text
@@ -254,6 +261,24 @@ mod tests {
         assert!(network("127.0.0.1").is_ok_and(|only| only.contains(&loopback)));
         assert!(network("127.0.0.0/8").is_ok_and(|net| net.contains(&loopback)));
         assert!(network("localhost").is_err());
+    }
+
+    #[test]
+    fn a_group_is_a_pattern_and_none_of_the_nodes_own() {
+        for pattern in [
+            "chat_{id}",
+            "{id}",
+            "tertulia_{id}",
+            "tertulia{id}.x",
+            "t.tertulia.{id}",
+        ] {
+            assert_eq!(layer_group(pattern), Ok(pattern.to_owned()));
+        }
+        for wrong in ["", "chat", "chat {id}", "{id}{id}", "чат_{id}"] {
+            assert!(layer_group(wrong).is_err(), "{wrong}");
+        }
+        let refused = layer_group("tertulia.chat_{id}").unwrap_err();
+        assert!(refused.contains("the nodes' own"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Telling the other nodes who has a socket open at this one.
+//! Telling the other nodes who has a socket open at this one: who came and went, and all of them once more where what was
+//! told is lost.
 //!
-//! Bounded by: a mark for each user whose first or last connection came or went since the last telling.
+//! Bounded by: a mark for each user whose first or last connection came or went since the last telling that was heard.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -34,6 +35,14 @@ impl std::fmt::Debug for Online {
 }
 
 impl Online {
+    fn new(lease: Arc<dyn Lease>) -> Arc<Self> {
+        Arc::new(Online {
+            lease,
+            marks: Mutex::default(),
+            woken: Notify::new(),
+        })
+    }
+
     /// Whether somebody is connected may have changed. Called under the registry's locks: asks nothing.
     pub(super) fn mark(&self, user: UserId) {
         if !self.lease.is_shared() {
@@ -56,9 +65,24 @@ impl Online {
         Ok(())
     }
 
+    /// Who came and went since the last telling. What isn't heard is told with the next renewal.
+    async fn tell_marked(&self, registry: &Registry) -> Result<(), Away> {
+        let marks = std::mem::take(&mut *self.marks.lock());
+        let told = self.tell(marks.iter().copied().collect(), registry).await;
+        if told.is_err() {
+            self.marks.lock().extend(marks);
+        }
+        told
+    }
+
     async fn renew(&self, registry: &Registry) -> Result<(), Away> {
-        if self.lease.is_shared() && !self.lease.renew_online().await? {
+        if !self.lease.is_shared() {
+            return Ok(());
+        }
+        self.tell_marked(registry).await?;
+        if !self.lease.renew_online().await? {
             self.tell(registry.users(), registry).await?;
+            self.lease.complete_online().await?;
         }
         Ok(())
     }
@@ -67,11 +91,7 @@ impl Online {
 impl Registry {
     /// Tells the other nodes who is online here, until `stop`; then nobody is.
     pub async fn keep_online(self: Arc<Self>, lease: Arc<dyn Lease>, stop: CancellationToken) {
-        let online = Arc::new(Online {
-            lease,
-            marks: Mutex::default(),
-            woken: Notify::new(),
-        });
+        let online = Online::new(lease);
         self.tells_online(&online);
         let mut renewals = tokio::time::interval(RENEWED_EVERY);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -79,19 +99,123 @@ impl Registry {
             let told = tokio::select! {
                 () = online.woken.notified() => {
                     tokio::time::sleep(GATHERED).await;
-                    let marks = std::mem::take(&mut *online.marks.lock());
-                    online.tell(marks.into_iter().collect(), &self).await
+                    online.tell_marked(&self).await
                 }
                 _ = renewals.tick() => online.renew(&self).await,
                 () = stop.cancelled() => break,
             };
             if let Err(error) = told {
-                debug!("who is online here is not told, all is once it can be: {error}");
+                debug!("who is online here is not told yet: {error}");
             }
         }
-        let marks = std::mem::take(&mut *online.marks.lock());
-        if let Err(error) = online.tell(marks.into_iter().collect(), &self).await {
+        if let Err(error) = online.tell_marked(&self).await {
             debug!("who was online here is found silent: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+    use crate::{
+        chat::{Actor, Profile},
+        hub::{QueueLimits, QueueTotal},
+        lease::MemoryTown,
+        ws::{close, registry::Registration},
+    };
+
+    const ANNA: UserId = UserId(1);
+    const BORIS: UserId = UserId(2);
+    const CLARA: UserId = UserId(3);
+
+    /// A node whose task does what the test says, when it says so; and what another one sees of it.
+    struct Node {
+        registry: Arc<Registry>,
+        online: Arc<Online>,
+        other: Arc<dyn Lease>,
+    }
+
+    impl Node {
+        async fn of(town: &MemoryTown) -> Node {
+            let lease: Arc<dyn Lease> = Arc::new(town.node());
+            let registry = Registry::new(QueueTotal::new(QueueLimits::default()), 0);
+            let online = Online::new(lease.clone());
+            registry.tells_online(&online);
+            lease.beat(true).await.unwrap();
+            Node {
+                registry,
+                online,
+                other: Arc::new(town.node()),
+            }
+        }
+
+        fn connects(&self, id: UserId) -> Registration {
+            let user = Profile {
+                id,
+                username: format!("user{id}"),
+                first_name: String::new(),
+                last_name: String::new(),
+            };
+            let actor = Actor {
+                user: Arc::new(user),
+                is_staff: false,
+                session: None,
+                token_expires_at: Utc::now(),
+                token_issued_at: None,
+                connection: None,
+            };
+            let registration = self.registry.register(close::NOT_SIGNED_IN, 1 << 16);
+            let registration = registration.unwrap();
+            self.registry.sign_in(registration.entry(), actor).unwrap();
+            registration
+        }
+
+        async fn tells(&self) -> Result<(), Away> {
+            self.online.tell_marked(&self.registry).await
+        }
+
+        async fn renews(&self) -> Result<(), Away> {
+            self.online.renew(&self.registry).await
+        }
+
+        async fn are_online(&self) -> Vec<UserId> {
+            let users = [ANNA, BORIS, CLARA];
+            let online = self.other.online(&users).await.unwrap();
+            let online = users.into_iter().zip(online);
+            online.filter_map(|(user, is)| is.then_some(user)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_first_after_a_loss_does_not_stand_for_all_who_are_there() {
+        let town = MemoryTown::default();
+        let node = Node::of(&town).await;
+        let _both = [ANNA, BORIS].map(|user| node.connects(user));
+        node.renews().await.unwrap();
+        assert_eq!(node.are_online().await, [ANNA, BORIS]);
+        town.forgets_all();
+        node.online.lease.beat(true).await.unwrap();
+        let _clara = node.connects(CLARA);
+        node.tells().await.unwrap();
+        assert_eq!(node.are_online().await, [CLARA], "the others aren't yet");
+        node.renews().await.unwrap();
+        assert_eq!(node.are_online().await, [ANNA, BORIS, CLARA]);
+    }
+
+    #[tokio::test]
+    async fn who_comes_and_goes_while_nobody_answers_is_told_later() {
+        let town = MemoryTown::default();
+        let node = Node::of(&town).await;
+        let [anna, _boris] = [ANNA, BORIS].map(|user| node.connects(user));
+        node.renews().await.unwrap();
+        town.stalls(true);
+        drop(anna);
+        let _clara = node.connects(CLARA);
+        assert!(node.tells().await.is_err());
+        town.stalls(false);
+        node.renews().await.unwrap();
+        assert_eq!(node.are_online().await, [BORIS, CLARA]);
     }
 }

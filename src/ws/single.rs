@@ -2,14 +2,16 @@
 //! isn't locked out by its own dead socket; but two tabs that take each other's place don't duel for ever.
 //!
 //! Over several nodes a place is owned by a number in what they hold in common; while that is away, this node's table alone
-//! decides. Whoever finds a higher number than their own has lost the place: told by a note, or found by `keep_owners`.
+//! decides, and gives numbers itself. Whoever finds that another node has the place by a higher number has lost it: told by
+//! a note, or found by `keep_owners`. A claim whose answer came too late may be granted all the same: the higher number
+//! that this node finds then is that of whoever sits here.
 //!
 //! Bounded by: one entry per user and chat with a connection, or whose duel is remembered for a minute.
 
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use entity::{ChatId, UserId};
@@ -55,6 +57,8 @@ struct Seatings {
     current: Option<Arc<Entry>>,
     /// By which the current one owns the place over all nodes; 0 where this node is alone.
     number: u64,
+    /// It is this node's own: what the nodes hold in common may know another one.
+    is_guessed: bool,
     replaced: Vec<Instant>,
     held_until: Option<Instant>,
 }
@@ -78,7 +82,6 @@ pub(super) struct Single {
     singles: Arc<Singles>,
     key: Key,
     id: ConnectionId,
-    number: u64,
 }
 
 impl Singles {
@@ -115,12 +118,6 @@ impl Singles {
             true => self.claim_everywhere(key, now).await?,
             false => None,
         };
-        // Without an answer the time is the number: later owners have higher ones, as in what nodes hold in common.
-        let number = match (granted, self.lease.is_shared()) {
-            (Some(number), _) => number,
-            (None, true) => micros_since_1970(),
-            (None, false) => 0,
-        };
         let mut table = self.table.lock();
         if table.seatings.len() >= table.sweep_at {
             table
@@ -130,34 +127,44 @@ impl Singles {
         }
         let seatings = table.seatings.entry(key).or_default();
         match granted {
-            Some(_) => seatings.give(entry, number)?,
-            None => seatings.seat(self.rule, entry, number, now)?,
+            Some(number) => seatings.give(entry, number)?,
+            None => {
+                // The time: later owners have higher numbers, as in what nodes hold in common.
+                let number = match self.lease.is_shared() {
+                    true => self.lease.clock().max(seatings.number + 1),
+                    false => 0,
+                };
+                seatings.seat(self.rule, entry, number, now)?;
+            }
         }
         drop(table);
         Ok(Some(Single {
             singles: self.clone(),
             key,
             id: entry.id,
-            number,
         }))
     }
 
     /// Takes the place over all nodes: by which number. None where nobody can be asked.
     async fn claim_everywhere(&self, key: Key, now: u32) -> Result<Option<u64>, Close> {
         let (chat, user) = key;
-        let (is_ours, deserted) = match self.table.lock().seatings.get(&key) {
-            Some(Seatings {
-                current: Some(incumbent),
-                number,
-                ..
-            }) => (true, if answers(incumbent, now) { 0 } else { *number }),
-            _ => (false, 0),
+        let (is_ours, deserted, above) = match self.table.lock().seatings.get(&key) {
+            Some(seatings) => {
+                let number = seatings.number;
+                let deserted = match &seatings.current {
+                    Some(incumbent) if !answers(incumbent, now) => number,
+                    _ => 0,
+                };
+                (seatings.current.is_some(), deserted, number)
+            }
+            None => (false, 0, 0),
         };
         let claim = Claim {
             chat,
             user,
             rejects: self.rule == SecondConnection::IsRejected,
             deserted,
+            above,
         };
         match self.lease.claim(&claim).await {
             Ok(Grant::Granted { number, was_taken }) => {
@@ -194,28 +201,38 @@ impl Singles {
                 _ = renewals.tick() => {}
                 () = stop.cancelled() => return,
             }
-            if !self.lease.is_shared() {
-                continue;
+            if self.lease.is_shared() {
+                self.renew_owners(registry.now()).await;
             }
-            // Who doesn't answer isn't renewed: so a dead socket holds its place no longer than a node that died.
-            let now = registry.now();
-            let owners: Vec<(ChatId, UserId, u64)> = {
-                let table = self.table.lock();
-                let owners = table.seatings.iter().filter(|(_, seatings)| {
-                    let current = seatings.current.as_ref();
-                    current.is_some_and(|current| answers(current, now))
-                });
-                let owners = owners.map(|((chat, user), it)| (*chat, *user, it.number));
-                owners.collect()
-            };
-            let Ok(renewed) = self.lease.renew(&owners).await else {
+        }
+    }
+
+    /// Who doesn't answer isn't renewed: so a dead socket holds its place no longer than a node that died.
+    async fn renew_owners(&self, now: u32) {
+        let (mut owners, mut connections) = (Vec::new(), Vec::new());
+        for ((chat, user), seatings) in &self.table.lock().seatings {
+            let current = seatings.current.as_ref();
+            if let Some(current) = current.filter(|current| answers(current, now)) {
+                owners.push((*chat, *user, seatings.number));
+                connections.push(current.id);
+            }
+        }
+        let Ok(renewed) = self.lease.renew(&owners).await else {
+            return;
+        };
+        let mut table = self.table.lock();
+        let renewed = owners.into_iter().zip(connections).zip(renewed);
+        for (((chat, user, _), connection), number) in renewed {
+            let Some(seatings) = table.seatings.get_mut(&(chat, user)) else {
                 continue;
             };
-            for ((chat, user, number), is_owner) in owners.into_iter().zip(renewed) {
-                if !is_owner {
-                    let number = number + 1;
-                    self.yield_to(Owner { chat, user, number });
-                }
+            let current = seatings.current.as_ref();
+            let Some(current) = current.filter(|current| current.id == connection) else {
+                continue; // another one came meanwhile
+            };
+            match number {
+                Some(number) => (seatings.number, seatings.is_guessed) = (number, false),
+                None => current.queue.close(close::REPLACED),
             }
         }
     }
@@ -224,13 +241,6 @@ impl Singles {
 /// Whether a connection is open and was heard of of late.
 fn answers(entry: &Entry, now: u32) -> bool {
     entry.queue.closing().is_none() && entry.pulse.silence(now) <= SILENT_AFTER_S
-}
-
-fn micros_since_1970() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-    })
 }
 
 impl Seatings {
@@ -250,7 +260,7 @@ impl Seatings {
             current.queue.close(close::REPLACED);
         }
         self.current = Some(entry.clone());
-        self.number = number;
+        (self.number, self.is_guessed) = (number, false);
         Ok(())
     }
 
@@ -280,17 +290,13 @@ impl Seatings {
             incumbent.queue.close(close::REPLACED);
         }
         self.current = Some(entry.clone());
-        self.number = number;
+        (self.number, self.is_guessed) = (number, true);
         Ok(())
     }
 }
 
 impl Drop for Single {
     fn drop(&mut self) {
-        if self.number > 0 {
-            let (chat, user) = self.key;
-            self.singles.lease.disown(chat, user, self.number);
-        }
         let mut table = self.singles.table.lock();
         let Some(seatings) = table.seatings.get_mut(&self.key) else {
             return;
@@ -300,6 +306,11 @@ impl Drop for Single {
             .as_ref()
             .is_some_and(|current| current.id == self.id)
         {
+            if self.singles.lease.is_shared() {
+                let (chat, user) = self.key;
+                let number = (!seatings.is_guessed).then_some(seatings.number);
+                self.singles.lease.disown(chat, user, number);
+            }
             seatings.current = None;
             let is_dueling = seatings
                 .held_until
@@ -308,5 +319,115 @@ impl Drop for Single {
                 table.seatings.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hub::{self, QueueLimits, QueueTotal, ToDjango},
+        layer::MemoryLayer,
+        lease::MemoryTown,
+        ws::registry::Registration,
+    };
+
+    const CHAT: ChatId = ChatId(7);
+    const ANNA: UserId = UserId(1);
+    const LATE: Duration = Duration::from_millis(300);
+
+    /// A node that hears no notes, and renews when the test says so.
+    struct Node {
+        singles: Arc<Singles>,
+        registry: Arc<Registry>,
+    }
+
+    impl Node {
+        async fn of(town: &MemoryTown, rule: SecondConnection) -> Node {
+            let lease: Arc<dyn Lease> = Arc::new(town.node());
+            let layer = Arc::new(MemoryLayer::default());
+            let starting = hub::start(layer, lease.clone(), 200, ToDjango::default());
+            let (hubs, _tasks) = starting.await.unwrap();
+            Node {
+                singles: Singles::new(rule, hubs, lease),
+                registry: Registry::new(QueueTotal::new(QueueLimits::default()), 0),
+            }
+        }
+
+        fn connection(&self) -> Registration {
+            let registration = self.registry.register(close::NOT_SIGNED_IN, 1 << 16);
+            registration.unwrap()
+        }
+
+        /// Takes Anna's place for a connection; or it is turned away.
+        async fn seats(&self, connection: &Registration) -> Option<Single> {
+            let (entry, now) = (connection.entry(), self.registry.now());
+            let claimed = self.singles.claim(CHAT, ANNA, entry, now).await;
+            claimed.ok().map(|single| single.unwrap())
+        }
+
+        async fn renews(&self) {
+            self.singles.renew_owners(self.registry.now()).await;
+        }
+    }
+
+    fn is_open(connection: &Registration) -> bool {
+        connection.entry().queue.closing().is_none()
+    }
+
+    async fn two(town: &MemoryTown, rule: SecondConnection) -> [Node; 2] {
+        [Node::of(town, rule).await, Node::of(town, rule).await]
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_is_granted_when_nobody_waits_any_more_closes_nobody() {
+        let town = MemoryTown::default();
+        let [here, there] = two(&town, SecondConnection::Replaces).await;
+        let (phone, laptop) = (here.connection(), there.connection());
+        town.is_late(LATE);
+        let _single = here.seats(&phone).await.unwrap();
+        town.stalls(false);
+        for _ in 0..2 {
+            here.renews().await;
+            assert!(is_open(&phone));
+        }
+        // It has the place like any other, and loses it to the next.
+        let _next = there.seats(&laptop).await.unwrap();
+        here.renews().await;
+        there.renews().await;
+        assert!(!is_open(&phone) && is_open(&laptop));
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_is_granted_when_nobody_waits_any_more_locks_nobody_out() {
+        for is_renewed in [false, true] {
+            let town = MemoryTown::default();
+            let [here, there] = two(&town, SecondConnection::IsRejected).await;
+            let (phone, laptop) = (here.connection(), there.connection());
+            town.is_late(LATE);
+            let single = here.seats(&phone).await.unwrap();
+            town.stalls(false);
+            if is_renewed {
+                here.renews().await;
+            }
+            assert!(there.seats(&laptop).await.is_none(), "one is there");
+            drop(single);
+            assert!(there.seats(&laptop).await.is_some(), "{is_renewed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_stays_also_where_its_node_could_not_ask_and_its_clock_is_behind() {
+        let town = MemoryTown::default();
+        town.passes(Duration::from_secs(5));
+        let [here, there] = two(&town, SecondConnection::Replaces).await;
+        let (older, newer) = (there.connection(), here.connection());
+        let _single = there.seats(&older).await.unwrap();
+        town.stalls(true);
+        let _next = here.seats(&newer).await.unwrap();
+        town.stalls(false);
+        here.renews().await;
+        there.renews().await;
+        assert!(is_open(&newer) && !is_open(&older));
     }
 }

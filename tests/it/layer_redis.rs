@@ -181,6 +181,46 @@ async fn a_full_queue_of_the_core_layer_loses_what_comes_and_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_group_of_a_django_project_is_its_own_though_its_name_begins_like_ours() {
+    let Some(redis) = TestRedis::find() else {
+        return;
+    };
+    let mut connection = redis.connection().await;
+    for (name, is_ours) in [
+        ("tertulia_1", false),
+        ("tertulia", true),
+        ("tertulia.chat_1", true),
+    ] {
+        let (tells, prefix) = redis.layer(Form::Core, &[]).await;
+        let group = format!("{prefix}:group:{name}");
+        let consumer = format!("specific.{}!{}", "d".repeat(32), "d".repeat(32));
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        let an_hour_ago = since_1970.expect("a clock").as_secs() - 3600;
+        let mut joins = redis::cmd("ZADD");
+        joins.arg(&group).arg(an_hour_ago).arg(&consumer);
+        joins.exec_async(&mut connection).await.expect("in");
+        let messages = (0..150).map(|n| (name.to_owned(), message(n))).collect();
+        let sent = tells.group_send_all(messages).await;
+        let queue = format!("{prefix}specific.{}!", "d".repeat(32));
+        let (members, waiting): (usize, usize) = redis::pipe()
+            .zcard(&group)
+            .zcard(&queue)
+            .query_async(&mut connection)
+            .await
+            .expect("an answer");
+        if is_ours {
+            // A node would have joined again since.
+            assert!(sent.is_ok(), "{name}: {sent:?}");
+            assert_eq!((members, waiting), (0, 0), "{name}");
+        } else {
+            // A consumer joins once, for a day.
+            assert!(matches!(sent, Err(LayerError::Full)), "{name}: {sent:?}");
+            assert_eq!((members, waiting), (1, 100), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn groups_are_spread_over_several_servers() {
     for form in [Form::PubSub, Form::Core] {
         let (Some(one), Some(two)) = (TestRedis::start(), TestRedis::start()) else {

@@ -10,7 +10,7 @@ use tertulia::{
     settings::{ConnectionRule, Settings},
 };
 
-use crate::support::{Chat, Person, Phone, Server, until};
+use crate::support::{Chat, Person, Phone, Server, person::PASSWORD, until};
 
 struct City {
     nodes: [Server; 2],
@@ -209,6 +209,27 @@ async fn failed_sign_ins_are_counted_over_all_nodes() {
         let person = anna.at(node.address());
         let reply = person.post("/api/token/", body.clone()).await;
         assert_eq!(reply.status, status, "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn failed_sign_ins_are_still_counted_when_what_nodes_hold_in_common_is_lost() {
+    let City { nodes, town } = city_where(|settings| settings.limits.signin_failures = 3).await;
+    let [here, there] = &nodes;
+    let anna = here.user("anna").await;
+    let tries = async |node: &Server, password: &str| {
+        let body = serde_json::json!({"username": "anna", "password": password});
+        anna.at(node.address()).post("/api/token/", body).await
+    };
+    for node in [here, there, here] {
+        assert_eq!(tries(node, "not hers").await.status, 401);
+    }
+    town.forgets_all();
+    for node in [here, there] {
+        until("the failures to be known again", || async {
+            (tries(node, PASSWORD).await.status == 429).then_some(())
+        })
+        .await;
     }
 }
 

@@ -38,7 +38,9 @@ use crate::{
 const CAPACITY: usize = 100;
 /// The same in groups that only nodes of ours are in, which read steadily.
 const CAPACITY_OF_NODES: usize = 10_000;
+/// The group of nodes, and what the names of their other groups begin with.
 const NODES: &str = "tertulia";
+const NODES_BEGIN: &str = "tertulia.";
 /// Seconds after which a message is dropped; and how much older an encrypted one may be.
 const EXPIRY: u64 = 60;
 const SEALED_MAX: Duration = Duration::from_secs(EXPIRY + 10);
@@ -479,7 +481,7 @@ fn queue_of(channel: &str) -> &str {
 }
 
 fn is_of_nodes(group: &str) -> bool {
-    group.starts_with(NODES)
+    group == NODES || group.starts_with(NODES_BEGIN)
 }
 
 fn is_name(text: &str) -> bool {

@@ -1,7 +1,10 @@
 //! What one connection to Redis is subscribed to: it is told what is wanted, and brings that about in batches, anew
 //! after each reconnection.
+//!
+//! Bounded by: the names that are wanted, and those that are subscribed to and aren't wanted any more; what else was
+//! touched since they were last looked at is forgotten then.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, iter::chain, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -29,8 +32,8 @@ pub(super) struct Subscriptions {
 #[derive(Default)]
 struct Wanted {
     names: HashSet<String>,
-    /// Names that were wanted or forgotten since they were last looked at.
-    touched: Vec<String>,
+    /// Names that were wanted or forgotten since they were last looked at, or whose turn didn't come then.
+    touched: HashSet<String>,
     changes: u64,
 }
 
@@ -86,21 +89,20 @@ impl Subscriptions {
 
     /// Whether nothing is left to do.
     async fn apply(&self, link: &Link, subscribed: &mut HashSet<String>) -> bool {
-        let (touched, changes, add, remove) = {
+        let (changes, add, remove) = {
             let mut wanted = self.wanted.lock();
-            let touched = std::mem::take(&mut wanted.touched);
             let (mut add, mut remove) = (Vec::new(), Vec::new());
-            for name in touched.iter().collect::<HashSet<_>>() {
-                match (wanted.names.contains(name), subscribed.contains(name)) {
-                    (true, false) => add.push(name.clone()),
-                    (false, true) => remove.push(name.clone()),
+            for name in std::mem::take(&mut wanted.touched) {
+                match (wanted.names.contains(&name), subscribed.contains(&name)) {
+                    (true, false) => add.push(name),
+                    (false, true) => remove.push(name),
                     (true, true) | (false, false) => {}
                 }
             }
-            (touched, wanted.changes, add, remove)
+            (wanted.changes, add, remove)
         };
         let Some(mut connection) = link.connection() else {
-            self.wanted.lock().touched.extend(touched);
+            self.wanted.lock().touched.extend(chain(add, remove));
             return false;
         };
         let mut failed = None;
@@ -122,7 +124,7 @@ impl Subscriptions {
         }
         if let Some(error) = failed {
             debug!("the channel layer's subscriptions are tried again: {error}");
-            self.wanted.lock().touched.extend(touched);
+            self.wanted.lock().touched.extend(chain(add, remove));
             return false;
         }
         self.applied.send_replace(changes);
@@ -132,11 +134,37 @@ impl Subscriptions {
 
 impl Wanted {
     fn touch(&mut self, name: &str) {
-        self.touched.push(name.to_owned());
+        self.touched.insert(name.to_owned());
         self.changes += 1;
     }
 
     fn touch_all(&mut self) {
         self.touched = self.names.iter().cloned().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn chats_that_come_and_go_while_redis_is_away_leave_nothing_behind() {
+        // Nobody listens there.
+        let link = Link::open("redis://127.0.0.1:1".parse().unwrap(), None).await;
+        let subscriptions = Subscriptions::default();
+        let mut subscribed = HashSet::from(["left".to_owned()]);
+        subscriptions.want("left");
+        subscriptions.forget("left");
+        subscriptions.want("stays");
+        for round in 0..3 {
+            for chat in 0..1000 {
+                let name = format!("chat {round} {chat}");
+                subscriptions.want(&name);
+                subscriptions.forget(&name);
+            }
+            assert!(!subscriptions.apply(&link, &mut subscribed).await);
+            let touched = subscriptions.wanted.lock().touched.clone();
+            assert_eq!(touched, HashSet::from(["left", "stays"].map(str::to_owned)));
+        }
     }
 }

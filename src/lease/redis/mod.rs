@@ -5,14 +5,17 @@
 
 mod scripts;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
 use entity::{ChatId, UserId};
 use indexmap::IndexSet;
 use parking_lot::RwLock;
 use redis::{Cmd, FromRedisValue, Pipeline, cmd};
 use tokio::{
-    sync::{Mutex, mpsc, watch},
+    sync::{mpsc, watch},
     task::AbortHandle,
 };
 use tracing::debug;
@@ -20,8 +23,8 @@ use uuid::Uuid;
 
 use self::scripts::{DISOWN, Script, Scripts};
 use super::{
-    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, Place, Presence, Rule,
-    There,
+    Away, Claim, Grant, Lease, Leased, NODE_SILENT_AFTER, OWNER_EXPIRES, PRESENCE_KEPT, Place,
+    Presence, Rule, There,
     memory::{DUEL_HOLD, DUEL_REPLACEMENTS, DUEL_SPAN},
 };
 use crate::redis::{Address, Link, LinkError};
@@ -37,8 +40,8 @@ const POSTS_AT_ONCE: usize = 256;
 const NO_SCRIPT: &str = "NoScript";
 /// Keys of one script: Redis does nothing else while it runs.
 const AT_ONCE: usize = 500;
-/// Who is in a chat is put again from time to time while a node holds the chat; what a crash leaves lasts no longer.
-const PRESENCE_EXPIRES: Duration = Duration::from_secs(3600);
+/// Among who is online: all of them were put. Ids of users begin at 1.
+const COMPLETE: i64 = 0;
 
 /// One node's part of what is in a Redis.
 #[derive(Debug)]
@@ -49,7 +52,8 @@ pub struct RedisLease {
     node: Arc<str>,
     /// The nodes that lived at the last beat.
     living: RwLock<Vec<Arc<str>>>,
-    returns: Mutex<watch::Receiver<u64>>,
+    /// What Redis' clock showed at the last beat, and when that was.
+    clock: RwLock<Option<(u64, Instant)>>,
     posts: mpsc::Sender<Cmd>,
     posting: AbortHandle,
 }
@@ -59,10 +63,6 @@ impl RedisLease {
     pub async fn open(address: Address, prefix: &str) -> Self {
         let node = Uuid::new_v4().simple().to_string();
         let link = Arc::new(Link::open(address, None).await);
-        let mut returns = link.made();
-        if *returns.borrow() > 0 {
-            returns.mark_changed();
-        }
         let (posts, todo) = mpsc::channel(POSTS_MAX);
         let posting = tokio::spawn(post(link.clone(), todo)).abort_handle();
         RedisLease {
@@ -71,7 +71,7 @@ impl RedisLease {
             prefix: format!("{prefix}:tertulia:"),
             node: Arc::from(&node[..16]),
             living: RwLock::default(),
-            returns: Mutex::new(returns),
+            clock: RwLock::default(),
             posts,
             posting,
         }
@@ -185,6 +185,10 @@ fn micros(time: Duration) -> String {
     time.as_micros().to_string()
 }
 
+fn in_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// As expiries are given: none of ours is longer than an hour.
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
@@ -199,13 +203,20 @@ impl Lease for RedisLease {
         true
     }
 
-    fn returned(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async {
-            if self.returns.lock().await.changed().await.is_err() {
-                // The link is gone, and this with it.
-                std::future::pending::<()>().await;
-            }
-        })
+    fn returned(&self) -> watch::Receiver<u64> {
+        let mut returns = self.link.made();
+        if *returns.borrow() > 0 {
+            returns.mark_changed();
+        }
+        returns
+    }
+
+    fn clock(&self) -> u64 {
+        match *self.clock.read() {
+            Some((shown, at)) => shown + in_micros(at.elapsed()),
+            // As good as any other guess, until it is asked.
+            None => in_micros(UNIX_EPOCH.elapsed().unwrap_or_default()),
+        }
     }
 
     fn take<'a>(
@@ -269,6 +280,8 @@ impl Lease for RedisLease {
                 DUEL_REPLACEMENTS.to_string(),
                 micros(DUEL_SPAN),
                 micros(DUEL_HOLD),
+                self.node.to_string(),
+                claim.above.to_string(),
             ];
             let keys = [self.place(claim.chat, claim.user)];
             let mut call = redis::pipe();
@@ -284,23 +297,29 @@ impl Lease for RedisLease {
         })
     }
 
-    fn renew<'a>(&'a self, owners: &'a [(ChatId, UserId, u64)]) -> Leased<'a, Vec<bool>> {
+    fn renew<'a>(&'a self, owners: &'a [(ChatId, UserId, u64)]) -> Leased<'a, Vec<Option<u64>>> {
         Box::pin(async move {
-            self.run(&self.scripts.renew, owners, |some| {
+            let renewed = self.run::<_, i64>(&self.scripts.renew, owners, |some| {
                 let keys = some.iter().map(|(chat, user, _)| self.place(*chat, *user));
                 let remembered = millis(OWNER_EXPIRES + DUEL_SPAN).to_string();
-                let mut arguments = vec![micros(OWNER_EXPIRES), remembered];
+                let mut arguments = vec![micros(OWNER_EXPIRES), remembered, self.node.to_string()];
                 arguments.extend(some.iter().map(|(.., number)| number.to_string()));
                 (keys.collect(), arguments)
-            })
-            .await
+            });
+            let renewed = renewed.await?.into_iter();
+            Ok(renewed.map(|number| u64::try_from(number).ok()).collect())
         })
     }
 
-    fn disown(&self, chat: ChatId, user: UserId, number: u64) {
+    fn disown(&self, chat: ChatId, user: UserId, number: Option<u64>) {
         let mut command = cmd("EVAL");
-        let key = self.place(chat, user);
-        command.arg(DISOWN).arg(1).arg(key).arg(number);
+        let number = number.map_or(String::new(), |number| number.to_string());
+        command
+            .arg(DISOWN)
+            .arg(1)
+            .arg(self.place(chat, user))
+            .arg(number)
+            .arg(&*self.node);
         self.post(command);
     }
 
@@ -315,7 +334,8 @@ impl Lease for RedisLease {
             ];
             let mut call = redis::pipe();
             call.add_command(self.scripts.beat.call(&keys, &arguments));
-            let (living,): (Vec<String>,) = self.pipe(&call).await?;
+            let ((shown, living),): ((u64, Vec<String>),) = self.pipe(&call).await?;
+            *self.clock.write() = Some((shown, Instant::now()));
             let living: Vec<Arc<str>> = living.into_iter().map(Arc::from).collect();
             self.living.write().clone_from(&living);
             Ok((!living.is_empty()).then_some(living))
@@ -344,7 +364,7 @@ impl Lease for RedisLease {
                 let members: Vec<String> = alike.iter().map(somebody).collect();
                 if alike[0].is_here {
                     pipeline.sadd(&key, members).ignore();
-                    pipeline.pexpire(&key, millis(PRESENCE_EXPIRES)).ignore();
+                    pipeline.pexpire(&key, millis(PRESENCE_KEPT)).ignore();
                 } else {
                     pipeline.srem(&key, members).ignore();
                 }
@@ -413,12 +433,24 @@ impl Lease for RedisLease {
         })
     }
 
+    fn complete_online(&self) -> Leased<'_, ()> {
+        Box::pin(async {
+            let key = self.users(&self.node);
+            let mut pipeline = redis::pipe();
+            pipeline.sadd(&key, COMPLETE).ignore();
+            pipeline.pexpire(&key, millis(NODE_SILENT_AFTER)).ignore();
+            self.pipe(&pipeline).await
+        })
+    }
+
     fn renew_online(&self) -> Leased<'_, bool> {
         Box::pin(async {
+            let key = self.users(&self.node);
             let mut pipeline = redis::pipe();
-            pipeline.pexpire(self.users(&self.node), millis(NODE_SILENT_AFTER));
-            let (is_renewed,): (bool,) = self.pipe(&pipeline).await?;
-            Ok(is_renewed)
+            pipeline.pexpire(&key, millis(NODE_SILENT_AFTER)).ignore();
+            pipeline.sismember(&key, COMPLETE);
+            let (is_complete,): (bool,) = self.pipe(&pipeline).await?;
+            Ok(is_complete)
         })
     }
 

@@ -128,7 +128,7 @@ return put
 
 /// A place that only one may have. `number` never falls, also where Redis lost its memory: it is the time, or one more than
 /// the one before. KEYS: the place; ARGV: whoever has it stays, the number of one who doesn't answer, expiry, replacements of
-/// a duel, its span, how long whoever has it stays then.
+/// a duel, its span, how long whoever has it stays then, the claiming node's name, a number that it is to be above.
 const CLAIM: &str = "
 local held = redis.call('HMGET', KEYS[1], 'number', 'until', 'stays', 'replaced')
 local number = tonumber(held[1] or 0)
@@ -147,40 +147,54 @@ if was_taken then
   end
   redis.call('HSET', KEYS[1], 'stays', string.format('%.0f', stays), 'replaced', table.concat(replaced, ' '))
 end
-number = math.max(number + 1, now)
-redis.call('HSET', KEYS[1], 'number', string.format('%.0f', number), 'until', string.format('%.0f', now + tonumber(ARGV[3])))
+number = math.max(math.max(number, tonumber(ARGV[8])) + 1, now)
+redis.call('HSET', KEYS[1], 'number', string.format('%.0f', number), 'by', ARGV[7], 'until', string.format('%.0f', now + tonumber(ARGV[3])))
 redis.call('PEXPIRE', KEYS[1], math.ceil((tonumber(ARGV[3]) + tonumber(ARGV[5])) / 1000))
 return {number, was_taken and 1 or 0}
 ";
 
-/// KEYS: places; ARGV: expiry, how long a place is remembered, then the number by which each is owned.
+/// For each place the number by which the node owns it now; -1 where it doesn't. KEYS: places; ARGV: expiry, how long a
+/// place is remembered, the node's name, then the number by which it knows each.
 const RENEW: &str = "
+local till = string.format('%.0f', now + tonumber(ARGV[1]))
 local renewed = {}
 for at = 1, #KEYS do
-  local mine = tonumber(ARGV[at + 2])
-  if tonumber(redis.call('HGET', KEYS[at], 'number') or 0) > mine then
-    renewed[at] = 0
-  else
-    redis.call('HSET', KEYS[at], 'number', ARGV[at + 2], 'until', string.format('%.0f', now + tonumber(ARGV[1])))
-    redis.call('PEXPIRE', KEYS[at], ARGV[2])
-    renewed[at] = 1
+  local mine = tonumber(ARGV[at + 3])
+  local held = redis.call('HMGET', KEYS[at], 'number', 'by', 'until')
+  local known, is_ours = tonumber(held[1] or 0), held[2] == ARGV[3]
+  local number = known
+  if known <= mine then
+    number = mine
+  elseif not held[3] then
+    number = math.max(known + 1, now)
+  elseif not is_ours then
+    number = -1
   end
+  if number == known and is_ours then
+    redis.call('HSET', KEYS[at], 'until', till)
+  elseif number >= 0 then
+    redis.call('HSET', KEYS[at], 'number', string.format('%.0f', number), 'by', ARGV[3], 'until', till)
+  end
+  if number >= 0 then redis.call('PEXPIRE', KEYS[at], ARGV[2]) end
+  renewed[at] = number
 end
 return renewed
 ";
 
-/// KEYS: the place; ARGV: the number. Needs no clock, and is sent as it is, where nobody waits for the answer.
+/// KEYS: the place; ARGV: the number, or nothing, and the node's name. Needs no clock, and is sent as it is, where nobody
+/// waits for the answer.
 pub(super) const DISOWN: &str = "
-if redis.call('HGET', KEYS[1], 'number') == ARGV[1] then redis.call('HDEL', KEYS[1], 'until') end
+local held = redis.call('HMGET', KEYS[1], 'number', 'by')
+if held[1] == ARGV[1] or (ARGV[1] == '' and held[2] == ARGV[2]) then redis.call('HDEL', KEYS[1], 'until') end
 return 0
 ";
 
-/// KEYS: the nodes by their last word; ARGV: this one's name, how long a silent node counts, the same in milliseconds,
-/// whether it is new.
+/// The time, and the nodes that live, none where this one isn't known. KEYS: the nodes by their last word; ARGV: this
+/// one's name, how long a silent node counts, the same in milliseconds, whether it is new.
 const BEAT: &str = "
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
-if ARGV[4] == '0' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {} end
+if ARGV[4] == '0' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return {now, {}} end
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return redis.call('ZRANGE', KEYS[1], 0, -1)
+return {now, redis.call('ZRANGE', KEYS[1], 0, -1)}
 ";
