@@ -104,7 +104,7 @@ impl Messages {
         let slot = self.core.send_slot(actor);
         if let (Err(over), None, false) = (&slot, &client_id, actor.is_staff) {
             metrics::THROTTLED.of("message").one();
-            return Err((*over).into());
+            return Err(over.clone().into());
         }
         let message = NewMessage {
             chat: send.chat,
@@ -278,6 +278,7 @@ impl Core {
         self.sends
             .take_here(&actor.id())
             .map_err(|retry_after| OverLimit {
+                windows: self.sends.clone(),
                 per_minute: self.limits.messages_per_minute,
                 retry_after,
             })

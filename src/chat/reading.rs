@@ -76,6 +76,8 @@ impl Reading {
         up_to: Option<MessageId>,
     ) -> Result<(Mark, Option<DueMark>), ChatError> {
         let core = &self.core;
+        // What was marked and isn't committed yet counts. Asked first: what is committed meanwhile is in the row then.
+        let pending = core.writer.pending_mark(chat, actor.id()).unwrap_or(Seq(0));
         let standing = core.standing(actor, chat).await?;
         let asked = match up_to {
             None => standing.row.chat.last_seq,
@@ -86,8 +88,6 @@ impl Reading {
                     .ok_or(ChatError::NotFound(Thing::Message))?
             }
         };
-        // What was marked and waits for its batch counts.
-        let pending = core.writer.pending_mark(chat, actor.id()).unwrap_or(Seq(0));
         let before = standing.last_read_seq().max(pending);
         let last_read_seq = asked.max(before);
         let moved = last_read_seq > before;

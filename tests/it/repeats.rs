@@ -128,3 +128,40 @@ async fn a_repeat_is_answered_although_its_sender_is_over_the_limit() {
     let body = json!({"text": "two", "client_id": "c-2"});
     anna.tries_to_say(&notes, body).await.expect(200);
 }
+
+#[tokio::test]
+async fn what_is_sent_again_with_something_new_behind_it_takes_no_place_from_that() {
+    let server = Server::start().await; // ten a minute
+    let anna = server.user("anna").await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    for number in 0..5 {
+        phone
+            .says_as(&format!("c{number}"), "before the tunnel")
+            .await;
+        phone.hears("message").await;
+    }
+    // Five were stored, and nobody told her: she sends all ten, one behind the other.
+    let mut phone = anna.joins(&notes).await;
+    for number in 0..10 {
+        phone
+            .says_as(&format!("c{number}"), "before the tunnel")
+            .await;
+    }
+    phone.minds_no_order();
+    let mut told = std::collections::BTreeMap::new();
+    while told.len() < 10 {
+        let frame = phone.next_frame().await;
+        assert_eq!(frame["type"], "message", "{frame}");
+        told.insert(frame["client_id"].to_string(), frame["repeat"] == true);
+    }
+    assert_eq!(
+        told.values().filter(|repeat| **repeat).count(),
+        5,
+        "{told:?}"
+    );
+    assert_eq!(anna.page(&notes, "").await["count"], 10);
+    // And ten were all.
+    phone.says_as("eleventh", "one more").await;
+    phone.hears_at_last("error").await;
+}

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use entity::{ChatId, ChatKind, MessageId, Seq, Time, chat};
@@ -22,9 +23,19 @@ use crate::{
 /// Chats whose rows are kept; beyond that all are forgotten, and read again as they are needed.
 const KNOWN_MAX: usize = 4096;
 
+/// Where others write too, what is known is soon wrong: after it was, a chat goes the long way for so long.
+const SHARED_FOR: Duration = Duration::from_secs(10);
+
 /// The rows of chats as this writer committed them last. A hint: the database refuses what was built on a stale one.
 #[derive(Default)]
-pub(super) struct Known(Mutex<HashMap<ChatId, chat::Model>>);
+pub(super) struct Known(Mutex<HashMap<ChatId, Standing>>);
+
+enum Standing {
+    /// It stands so.
+    Stands(Box<chat::Model>),
+    /// Others write there as well; until then nobody knows how it stands.
+    IsShared(Instant),
+}
 
 impl Known {
     /// They stand so now.
@@ -33,7 +44,13 @@ impl Known {
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.extend(chats.into_iter().map(|chat| (chat.id, chat)));
+        for chat in chats {
+            let is_shared = |until: &Instant| Instant::now() < *until;
+            match known.get(&chat.id) {
+                Some(Standing::IsShared(until)) if is_shared(until) => {}
+                _ => drop(known.insert(chat.id, Standing::Stands(Box::new(chat)))),
+            }
+        }
     }
 
     /// Nobody knows how they stand.
@@ -42,8 +59,27 @@ impl Known {
         chats.into_iter().for_each(|chat| drop(known.remove(&chat)));
     }
 
+    /// Whether one of these, as they are now that they are locked, stands otherwise than was known.
+    pub(super) fn was_stale<'a>(&self, locked: impl Iterator<Item = &'a chat::Model>) -> bool {
+        let mut known = self.0.lock();
+        let mut was_stale = false;
+        for chat in locked {
+            if let Some(Standing::Stands(row)) = known.get(&chat.id)
+                && row.last_seq != chat.last_seq
+            {
+                let until = Instant::now() + SHARED_FOR;
+                known.insert(chat.id, Standing::IsShared(until));
+                was_stale = true;
+            }
+        }
+        was_stale
+    }
+
     fn find(&self, chat: ChatId) -> Option<chat::Model> {
-        self.0.lock().get(&chat).cloned()
+        match self.0.lock().get(&chat)? {
+            Standing::Stands(row) => Some((**row).clone()),
+            Standing::IsShared(_) => None,
+        }
     }
 }
 
@@ -57,8 +93,13 @@ pub(super) struct AtOnce {
 }
 
 impl AtOnce {
-    /// The whole batch, if nothing of it has to be looked at first.
-    pub(super) fn prepare(jobs: &mut [Waiting], known: &Known, now: Time) -> Option<Self> {
+    /// The whole batch, if nothing of it has to be looked at first and it is about so many chats at most.
+    pub(super) fn prepare(
+        jobs: &mut [Waiting],
+        known: &Known,
+        chats_max: usize,
+        now: Time,
+    ) -> Option<Self> {
         let mut chats = BTreeMap::new();
         let mut client_ids = HashSet::new();
         for waiting in jobs.iter() {
@@ -76,7 +117,7 @@ impl AtOnce {
             }
             if !chats.contains_key(&message.chat) {
                 let chat = known.find(message.chat)?;
-                if chat.is_deleted || chat.kind == ChatKind::Personal {
+                if chat.is_deleted || chat.kind == ChatKind::Personal || chats.len() == chats_max {
                     return None;
                 }
                 chats.insert(chat.id, chat);

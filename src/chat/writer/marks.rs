@@ -38,7 +38,24 @@ type Key = (ChatId, UserId);
 #[derive(Default)]
 struct State {
     pending: HashMap<Key, (DueMark, Instant)>,
+    /// Taken for the batch that runs.
+    in_flight: HashMap<Key, Seq>,
     told: HashMap<Key, Instant>,
+}
+
+/// What was taken for a batch, until the batch is over.
+pub(super) struct Due<'a> {
+    pub(super) marks: Vec<DueMark>,
+    of: &'a Marks,
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        let mut state = self.of.state.lock();
+        for mark in &self.marks {
+            state.in_flight.remove(&(mark.chat, mark.user.id));
+        }
+    }
 }
 
 /// What waits to be marked.
@@ -52,6 +69,13 @@ impl Marks {
     pub(super) fn put(&self, mark: DueMark) -> bool {
         let key = (mark.chat, mark.user.id);
         let mut state = self.state.lock();
+        if state
+            .in_flight
+            .get(&key)
+            .is_some_and(|seq| *seq >= mark.seq)
+        {
+            return false;
+        }
         if let Some((pending, _)) = state.pending.get_mut(&key) {
             if pending.seq < mark.seq {
                 *pending = mark;
@@ -67,17 +91,22 @@ impl Marks {
         true
     }
 
-    /// The newest mark of a member that isn't committed yet.
+    /// The newest mark of a member that may not be committed yet.
     pub(crate) fn pending(&self, chat: ChatId, user: UserId) -> Option<Seq> {
-        self.state
-            .lock()
-            .pending
-            .get(&(chat, user))
-            .map(|(mark, _)| mark.seq)
+        let (key, state) = ((chat, user), self.state.lock());
+        let pending = state.pending.get(&key).map(|(mark, _)| mark.seq);
+        pending.max(state.in_flight.get(&key).copied())
     }
 
     /// Takes what is due, or everything.
-    pub(super) fn take_due(&self, all: bool) -> Vec<DueMark> {
+    pub(super) fn take_due(&self, all: bool) -> Due<'_> {
+        Due {
+            marks: self.take(all),
+            of: self,
+        }
+    }
+
+    fn take(&self, all: bool) -> Vec<DueMark> {
         let mut state = self.state.lock();
         if state.pending.is_empty() && state.told.is_empty() {
             return Vec::new();
@@ -96,6 +125,7 @@ impl Marks {
             .filter_map(|key| {
                 let (mark, _) = state.pending.remove(&key)?;
                 state.told.insert(key, now);
+                state.in_flight.insert(key, mark.seq);
                 Some(mark)
             })
             .collect()
@@ -146,4 +176,45 @@ pub(super) async fn apply(turn: &mut Turn<'_>, marks: &[DueMark]) -> Stored<()> 
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(seq: i64) -> DueMark {
+        DueMark {
+            chat: ChatId(1),
+            user: Arc::new(Profile {
+                id: UserId(7),
+                username: "anna".into(),
+                first_name: String::new(),
+                last_name: String::new(),
+            }),
+            seq: Seq(seq),
+            message: None,
+            connection: None,
+            as_operator: false,
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_being_committed_does_not_go_back() {
+        let marks = Marks::default();
+        assert!(marks.put(mark(10)));
+        let due = marks.take_due(false);
+        assert_eq!(due.marks.len(), 1);
+        assert_eq!(marks.pending(ChatId(1), UserId(7)), Some(Seq(10)));
+        for behind in [7, 10] {
+            assert!(!marks.put(mark(behind)), "{behind}");
+        }
+        assert!(marks.take_due(true).marks.is_empty());
+        assert!(marks.put(mark(12)), "one that moves waits for its turn");
+        drop(due);
+        assert_eq!(marks.pending(ChatId(1), UserId(7)), Some(Seq(12)));
+        let last = marks.take_due(true);
+        assert_eq!(last.marks[0].seq, Seq(12));
+        drop(last);
+        assert_eq!(marks.pending(ChatId(1), UserId(7)), None);
+    }
 }

@@ -176,6 +176,8 @@ enum Attempt {
     Committed(Vec<Arc<ChatEvent>>),
     /// Certainly rolled back.
     RolledBack(StoreError),
+    /// The same, since a chat stands otherwise than was known, or a sender may not write: the long way tells.
+    Stale,
     /// The connection broke at COMMIT: these numbers may be taken, and this is to be told if they are.
     Unknown {
         error: StoreError,
@@ -194,7 +196,9 @@ impl Attempt {
                 return;
             }
             Attempt::RolledBack(StoreError::Contended(_)) => "contended",
-            Attempt::RolledBack(StoreError::Duplicate(_) | StoreError::Unmet) => "repeated",
+            Attempt::RolledBack(StoreError::Duplicate(_) | StoreError::Unmet) | Attempt::Stale => {
+                "repeated"
+            }
             Attempt::RolledBack(error) if error.is_away() => "away",
             Attempt::RolledBack(_) => "refused",
             Attempt::Unknown { .. } => "unknown",
@@ -240,10 +244,11 @@ impl Desk {
     async fn run(&self) {
         loop {
             let jobs = self.queue.take(BATCH_MAX);
-            let marks = self.marks.take_due(self.queue.is_closed());
-            if !jobs.is_empty() || !marks.is_empty() {
+            let due = self.marks.take_due(self.queue.is_closed());
+            if !jobs.is_empty() || !due.marks.is_empty() {
                 let taken = jobs.len();
-                self.commit_all(jobs, &marks).await;
+                self.commit_all(jobs, &due.marks).await;
+                drop(due);
                 self.let_others_speak(taken).await;
                 continue;
             }
@@ -313,15 +318,20 @@ impl Desk {
         let mut contended = 0;
         let mut wait = RETRY_FIRST;
         let mut checks_first = self.checks_first();
+        // When all was to be one call.
+        let mut was_refused = false;
         loop {
             let began = Instant::now();
-            let attempt = self.attempt(&mut jobs, marks, checks_first).await;
+            let attempt = self
+                .attempt(&mut jobs, marks, checks_first, was_refused)
+                .await;
             attempt.measure(began, jobs.len());
             match attempt {
                 Attempt::Committed(events) => {
                     self.conclude(jobs, events);
                     return None;
                 }
+                Attempt::Stale => (checks_first, was_refused) = (true, true),
                 Attempt::RolledBack(StoreError::Contended(_)) if contended < CONTENTION_RETRIES => {
                     contended += 1
                 }
@@ -376,16 +386,21 @@ impl Desk {
         jobs: &mut [Waiting],
         marks: &[DueMark],
         checks_first: bool,
+        was_refused: bool,
     ) -> Attempt {
-        let is_plain = !checks_first && marks.is_empty() && self.may_be_at_once();
-        if is_plain && let Some(at_once) = AtOnce::prepare(jobs, &self.known, database_time()) {
+        let chats_max = self.store.chats_at_once(&self.commit);
+        let is_plain = !checks_first && marks.is_empty() && chats_max > 0;
+        if is_plain
+            && let Some(at_once) = AtOnce::prepare(jobs, &self.known, chats_max, database_time())
+        {
             return self.attempt_at_once(jobs, at_once).await;
         }
         let batch = match self.store.begin_batch(self.commit.clone()).await {
             Ok(batch) => batch,
             Err(error) => return Attempt::RolledBack(error),
         };
-        let filled = match self.fill(&batch, jobs, marks, checks_first).await {
+        let filling = self.fill(&batch, jobs, marks, checks_first, was_refused);
+        let filled = match filling.await {
             Ok(filled) => filled,
             Err(error) => return Attempt::RolledBack(error),
         };
@@ -396,7 +411,7 @@ impl Desk {
         } = filled;
         match batch.commit().await {
             Ok(()) => {
-                if self.may_be_at_once() {
+                if chats_max > 0 {
                     self.known.keep(chats.into_values());
                 }
                 Attempt::Committed(events)
@@ -413,10 +428,6 @@ impl Desk {
         }
     }
 
-    fn may_be_at_once(&self) -> bool {
-        self.store.inserts_at_once(&self.commit)
-    }
-
     /// One transaction that is one call.
     async fn attempt_at_once(&self, jobs: &mut [Waiting], at_once: AtOnce) -> Attempt {
         let (rows, counters, stood) = (&at_once.rows, &at_once.counters, &at_once.stood);
@@ -425,9 +436,8 @@ impl Desk {
             .insert_at_once(&self.commit, rows, counters, stood);
         let ids = match inserted.await {
             Ok(ids) => Some(ids),
-            Err(
-                error @ (StoreError::Unmet | StoreError::Duplicate(_) | StoreError::Contended(_)),
-            ) => {
+            Err(StoreError::Unmet) => return Attempt::Stale,
+            Err(error @ (StoreError::Duplicate(_) | StoreError::Contended(_))) => {
                 self.known.forget(at_once.chats());
                 return Attempt::RolledBack(error);
             }
@@ -456,6 +466,7 @@ impl Desk {
         jobs: &mut [Waiting],
         marks: &[DueMark],
         checks_first: bool,
+        was_refused: bool,
     ) -> Stored<Filled> {
         let mut chats = BTreeSet::new();
         for waiting in jobs.iter() {
@@ -465,6 +476,10 @@ impl Desk {
         let marked = marks.iter().filter(|mark| mark.as_operator);
         chats.extend(marked.map(|mark| mark.chat));
         let mut turn = Turn::begin(batch, &self.people, &chats).await?;
+        if !self.known.was_stale(turn.locked()) && was_refused {
+            // Then it was somebody who may not write.
+            *self.checks_until.lock() = Some(Instant::now() + CHECKS_FOR);
+        }
         let mut rest = jobs;
         while !rest.is_empty() {
             let sends = rest

@@ -11,7 +11,7 @@ use crate::{
         Attachment, ChatError, ChatEvent, Message, Profile, Sent, Text, Thing, What,
         attachments::NewFile,
     },
-    lease::Slot,
+    lease::{Slot, Windows},
     metrics,
     store::{NewAttachmentRow, NewMessageRow},
 };
@@ -34,17 +34,30 @@ pub(crate) struct NewMessage {
 /// A message and who waits for it.
 pub(crate) struct SendJob {
     pub(crate) message: NewMessage,
-    /// The place in the sender's window; or none is left, and only a repeat is answered.
+    /// The place in the sender's window; where none is left, a repeat is answered all the same. A repeat's is given back
+    /// as soon as it is known to be one.
     pub(crate) slot: Result<Slot<UserId>, OverLimit>,
     pub(crate) caller: oneshot::Sender<Result<Sent, ChatError>>,
     outcome: Option<Result<Sent, ChatError>>,
 }
 
 /// The window of sends is full.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OverLimit {
+    pub(crate) windows: Windows<UserId>,
     pub(crate) per_minute: u32,
     pub(crate) retry_after: Duration,
+}
+
+impl OverLimit {
+    /// A place that became free since: a repeat ahead of this one has given its own back.
+    async fn once_more(&self, sender: UserId) -> Result<Slot<UserId>, OverLimit> {
+        let taken = self.windows.take(&sender).await;
+        taken.map_err(|retry_after| OverLimit {
+            retry_after,
+            ..self.clone()
+        })
+    }
 }
 
 impl From<OverLimit> for ChatError {
@@ -72,10 +85,12 @@ impl SendJob {
 
     /// No place is left in the sender's window over all nodes: only a repeat is answered.
     pub(super) fn is_over(&mut self, retry_after: Duration) {
-        if let Ok(slot) = &self.slot {
-            let per_minute = slot.limit();
+        if let Ok(slot) = &self.slot
+            && let Some(windows) = slot.windows()
+        {
             self.slot = Err(OverLimit {
-                per_minute,
+                per_minute: windows.limit(),
+                windows,
                 retry_after,
             });
         }
@@ -163,6 +178,7 @@ pub(super) async fn apply(
             continue;
         }
         if let Some(message) = repeats.get(&place) {
+            job.slot = Ok(Slot::free());
             job.outcome = Some(Ok(Sent {
                 message: message.clone(),
                 repeat: true,
@@ -175,13 +191,19 @@ pub(super) async fn apply(
             .clone()
             .map(|id| (message.chat, message.sender.id, id));
         if let Some(&row) = key.as_ref().and_then(|key| first.get(key)) {
+            job.slot = Ok(Slot::free());
             waiting.push((place, row, true));
             continue;
         }
         if let Err(over) = &job.slot {
-            metrics::THROTTLED.of("message").one();
-            job.outcome = Some(Err((*over).into()));
-            continue;
+            match over.once_more(job.message.sender.id).await {
+                Ok(slot) => job.slot = Ok(slot),
+                Err(over) => {
+                    metrics::THROTTLED.of("message").one();
+                    job.outcome = Some(Err(over.into()));
+                    continue;
+                }
+            }
         }
         let row = turn.append(job.row(turn.now(), known[place]))?;
         if let Some(key) = key {

@@ -125,6 +125,11 @@ impl<'a> Turn<'a> {
         self.batch
     }
 
+    /// The chats as they are locked.
+    pub(super) fn locked(&self) -> impl Iterator<Item = &chat::Model> {
+        self.chats.values()
+    }
+
     /// Who users are.
     pub(crate) fn people(&self) -> &'a People {
         self.people

@@ -1,9 +1,9 @@
-//! SQLite's shortest way for a batch that is nothing but new messages: all of it, BEGIN and COMMIT included, in one call.
+//! The shortest way for a batch that is nothing but new messages: all of it, its begin and its commit included, in one call.
 //!
-//! Each call hands the batch to the driver's thread and back, which costs more than what SQLite does in between. So
-//! nothing is asked here: whoever calls knows the chats as they stood after the last commit, and the statements
-//! themselves refuse where that doesn't hold any more. A refusal rolls the whole transaction back (`OR ROLLBACK`), so
-//! that none is ever left open between two calls.
+//! Each call costs more than what the database does in between: on SQLite the way to the driver's thread and back, on
+//! PostgreSQL a round trip. So nothing is asked here: whoever calls knows the chats as they stood after the last commit, and
+//! the statements themselves refuse where that doesn't hold any more. A refusal undoes all of it: on SQLite it rolls the
+//! transaction back (`OR ROLLBACK`), so that none is ever left open between two calls; on PostgreSQL it is one statement.
 
 use entity::{ChatId, MessageId, Seq};
 use sea_orm::{
@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 
-use super::{ChatCounters, Commit, NewMessageRow, messages_table, sqlite};
+use super::{ChatCounters, Commit, NewMessageRow, messages_table, postgres, sqlite};
 use crate::store::{
     Store, StoreError, Stored,
     sql::{rows_text, time_text},
@@ -33,15 +33,21 @@ const INSERT_AT_ONCE: &str = "BEGIN IMMEDIATE; \
     COMMIT";
 
 impl Store {
-    /// Whether `insert_at_once` can be had.
-    pub fn inserts_at_once(&self, commit: &Commit) -> bool {
-        commit.answered.is_some() && self.database() == DbBackend::Sqlite
+    /// How many chats a batch of `insert_at_once` may be about; 0 where it can't be had.
+    pub fn chats_at_once(&self, commit: &Commit) -> usize {
+        match self.database() {
+            _ if commit.answered.is_none() => 0,
+            DbBackend::Sqlite => usize::MAX,
+            // More would be locked in any order, and wait for each other with those of other nodes.
+            DbBackend::Postgres => 1,
+            _ => 0,
+        }
     }
 
     /// Inserts messages and writes what they change of their chats, which stand at the numbers `stood` now, and commits.
     /// The ids come back in the same order.
     ///
-    /// `Unmet` where a sender is no member, or barred, or a chat stands elsewhere, or is deleted; `Duplicate` where a
+    /// For at most `chats_at_once`. `Unmet` where a sender is no member, or barred, or a chat stands elsewhere, or is deleted; `Duplicate` where a
     /// client id is there already: nothing has happened then. After any other error it is unknown what has.
     pub async fn insert_at_once(
         &self,
@@ -50,13 +56,22 @@ impl Store {
         chats: &[ChatCounters],
         stood: &[Seq],
     ) -> Stored<Vec<MessageId>> {
-        let inserted = self.insert_and_commit(rows, chats, stood).await;
+        let inserted = match self.database() {
+            DbBackend::Postgres => match (chats, stood) {
+                ([chat], [stood]) => postgres::insert_at_once(self.write(), rows, chat, *stood)
+                    .await
+                    .map_err(refusal),
+                _ => Err(StoreError::Unmet),
+            },
+            _ => self.insert_and_commit(rows, chats, stood).await,
+        };
         match &commit.answered {
             Some(answered) => answered(inserted),
             None => inserted,
         }
     }
 
+    /// SQLite's way.
     async fn insert_and_commit(
         &self,
         rows: &[NewMessageRow],
@@ -114,7 +129,11 @@ fn table_from(chats: &[ChatCounters], stood: &[Seq]) -> Vec<impl Serialize> {
 
 fn refusal(error: DbErr) -> StoreError {
     match &error {
-        DbErr::Exec(RuntimeErr::SqlxError(cause)) if is_null(cause) => StoreError::Unmet,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))
+            if is_null(cause) =>
+        {
+            StoreError::Unmet
+        }
         _ => error.into(),
     }
 }

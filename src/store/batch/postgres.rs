@@ -3,8 +3,10 @@
 //!
 //! An array holds no null here: 0, an empty text and the beginning of 1970 stand for it, none of which is ever meant.
 
-use entity::{ChatId, MessageId, Time};
-use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
+use entity::{ChatId, MessageId, Seq, Time};
+use sea_orm::{
+    ActiveEnum, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value,
+};
 
 use super::{ChatCounters, NewMessageRow};
 use crate::store::{StoreError, Stored, sql::Sql, sql::statement};
@@ -27,19 +29,41 @@ fn update_counters(first: usize) -> String {
 
 static WRITE_COUNTERS: Sql = Sql::new(|_| update_counters(1));
 
-// The order of the rows is the order of their ids: a table's own defaults are filled in after the sorting.
-static INSERT_MESSAGES: Sql = Sql::new(|_| {
+/// Whether the sender of a row may write.
+const MAY_WRITE: &str = "r.may_write OR EXISTS (SELECT 1 FROM member m \
+    WHERE m.chat_id = r.chat_id AND m.user_id = r.sender_id AND m.role <> 'banned')";
+
+/// Parameters up to the ninth are `columns`. The order of the rows is the order of their ids: a table's own defaults are
+/// filled in after the sorting.
+fn insert_rows(chat_id: &str, filter: &str) -> String {
     format!(
-        "WITH counted AS ({}) INSERT INTO message \
+        "INSERT INTO message \
          (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
-         SELECT r.chat_id, r.seq, r.sender_id, r.text, r.content_type, nullif(r.client_id, ''), nullif(r.reply_to, 0), \
+         SELECT {chat_id}, r.seq, r.sender_id, r.text, r.content_type, nullif(r.client_id, ''), nullif(r.reply_to, 0), \
          r.timestamp, FALSE FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::text[], ?5::text[], ?6::text[], \
          ?7::bigint[], ?8::timestamptz[], ?9::bool[]) WITH ORDINALITY AS r(chat_id, seq, sender_id, text, content_type, \
          client_id, reply_to, timestamp, may_write, place) \
-         WHERE r.may_write OR EXISTS (SELECT 1 FROM member m \
-         WHERE m.chat_id = r.chat_id AND m.user_id = r.sender_id AND m.role <> 'banned') \
-         ORDER BY r.place RETURNING id",
-        update_counters(10)
+         {filter} ORDER BY r.place RETURNING id"
+    )
+}
+
+static INSERT_MESSAGES: Sql = Sql::new(|_| {
+    let (counted, filter) = (update_counters(10), format!("WHERE {MAY_WRITE}"));
+    format!(
+        "WITH counted AS ({counted}) {}",
+        insert_rows("r.chat_id", &filter)
+    )
+});
+
+// A chat that has moved on is not counted: its row is waited for, and looked at as it stands then (the manual, 13.2.1).
+// Whoever left meanwhile has moved it on. What is refused leaves null where there can't be one, which undoes it all.
+static INSERT_AT_ONCE: Sql = Sql::new(|_| {
+    let counted = update_counters(10);
+    let chat_id =
+        format!("CASE WHEN EXISTS (SELECT 1 FROM counted) AND ({MAY_WRITE}) THEN r.chat_id END");
+    format!(
+        "WITH counted AS ({counted} AND t.last_seq = ?16 AND NOT t.is_deleted RETURNING t.id) {}",
+        insert_rows(&chat_id, "")
     )
 });
 
@@ -61,6 +85,20 @@ pub(super) async fn insert_messages(
     }
     let ids = inserted.iter().map(|row| Ok(row.try_get("", "id")?));
     ids.collect()
+}
+
+/// All of a transaction in one statement, for one chat: an UPDATE would lock several in any order.
+pub(super) async fn insert_at_once(
+    connection: &impl ConnectionTrait,
+    rows: &[NewMessageRow],
+    chat: &ChatCounters,
+    stood: Seq,
+) -> Result<Vec<MessageId>, DbErr> {
+    let values = columns(rows).into_iter();
+    let values = values.chain(counters(std::slice::from_ref(chat)));
+    let insert = statement(connection, &INSERT_AT_ONCE, values.chain([stood.0.into()]));
+    let inserted = connection.query_all_raw(insert).await?;
+    inserted.iter().map(|row| row.try_get("", "id")).collect()
 }
 
 pub(super) fn write_counters(
