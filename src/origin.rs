@@ -95,16 +95,13 @@ impl TrustedProxies {
     /// The last address in `X-Forwarded-For` that isn't one of ours: what stands before it was
     /// written by the client itself.
     fn forwarded_client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let lines: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        // Item by item: what a client wrote before may be anything.
         let mut addresses = lines
             .iter()
             .rev()
-            .flat_map(|line| line.rsplit(','))
-            .map_while(|item| parse_forwarded(item.trim()));
+            .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+            .map_while(|item| parse_forwarded(std::str::from_utf8(item).ok()?.trim()));
         let mut nearest = None;
         for address in addresses.by_ref() {
             nearest = Some(address);
@@ -137,6 +134,11 @@ impl AllowedOrigins {
     /// Whether every origin is let in (`*`).
     pub fn any(&self) -> bool {
         self.any
+    }
+
+    /// Whether pages of other sites may call at all.
+    pub fn admits_others(&self) -> bool {
+        self.any || !self.listed.is_empty()
     }
 
     /// Whether this origin is named one by one.
@@ -214,8 +216,9 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The last value of a list: the one that the proxy next to us wrote.
 fn last_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    line.rsplit(',').next().map(str::trim)
+    let line = headers.get_all(name).iter().next_back()?.as_bytes();
+    let last = line.rsplit(|byte| *byte == b',').next()?;
+    std::str::from_utf8(last).ok().map(str::trim)
 }
 
 /// An entry of `X-Forwarded-For`; some proxies add the port.
@@ -231,6 +234,8 @@ fn parse_forwarded(item: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderValue;
+
     use super::*;
 
     fn approach(proxies_text: &str, peer: &str, headers: &[(&str, &str)]) -> Approach {
@@ -283,6 +288,19 @@ mod tests {
             (approach.scheme, approach.host.as_str()),
             ("https", "chat.example.org")
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_before_the_proxys_word_take_nothing_from_it() {
+        let mut headers = HeaderMap::new();
+        let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
+        headers.append("x-forwarded-for", value(b"\xff, 203.0.113.9"));
+        headers.append("x-forwarded-host", value(b"\xff, chat.example.org"));
+        let uri = Uri::from_static("/api/users/");
+        let peer = Addr::SocketAddr("10.1.2.3:4000".parse().unwrap());
+        let approach = proxies("10.0.0.0/8").approach_of(&peer, &Scheme::HTTP, &headers, &uri);
+        assert_eq!(approach.client, "203.0.113.9".parse().ok());
+        assert_eq!(approach.host, "chat.example.org");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Files that are sent to chats: each is a message whose text is the file's name.
 //!
-//! Bounded by: `bytes_max` of a file, `AT_ONCE` that come in at the same time.
+//! Bounded by: `bytes_max` of a file, `AT_ONCE` that come in at the same time, `AT_ONCE_OF_ONE` of them from one user.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{ChatId, ContentType, MessageId, Time, attachment, message};
+use entity::{ChatId, ContentType, MessageId, Time, UserId, attachment, message};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,10 @@ use crate::{
 
 /// Files that come in at once on a node.
 const AT_ONCE: usize = 64;
+/// Of one user: whoever lets files drip holds up their own.
+const AT_ONCE_OF_ONE: usize = 4;
+/// When somebody whose places are taken may try again, as they are told.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// What the names on the disk begin with, which nobody outside gives or learns.
 pub(crate) const FILE_PREFIX: &str = "file-";
 
@@ -49,6 +54,24 @@ pub(crate) struct Files {
     links: Links,
     bytes_max: u64,
     receiving: Arc<Semaphore>,
+    senders: Mutex<HashMap<UserId, usize>>,
+}
+
+/// A right to send a file now, until it is dropped.
+struct Place {
+    files: Arc<Files>,
+    user: UserId,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut senders = self.files.senders.lock();
+        match senders.get_mut(&self.user) {
+            Some(places) if *places > 1 => *places -= 1,
+            _ => drop(senders.remove(&self.user)),
+        }
+    }
 }
 
 impl Files {
@@ -58,7 +81,26 @@ impl Files {
             links,
             bytes_max,
             receiving: Arc::new(Semaphore::new(AT_ONCE)),
+            senders: Mutex::default(),
         }
+    }
+
+    fn place(self: &Arc<Self>, user: UserId) -> Result<Place, ChatError> {
+        let mut senders = self.senders.lock();
+        let places = senders.get(&user).copied().unwrap_or_default();
+        if places == AT_ONCE_OF_ONE {
+            return Err(ChatError::TooManyRequests {
+                retry_after: TRY_AGAIN_AFTER,
+            });
+        }
+        let of_all = self.receiving.clone().try_acquire_owned();
+        let of_all = of_all.map_err(|_| ChatError::Unavailable)?;
+        senders.insert(user, places + 1);
+        Ok(Place {
+            files: self.clone(),
+            user,
+            _of_all: of_all,
+        })
     }
 
     /// A file as it is shown now, with an address that holds from now on.
@@ -95,7 +137,7 @@ pub struct Incoming {
     head: Vec<u8>,
     bytes: u64,
     bytes_max: u64,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Incoming {
@@ -154,8 +196,7 @@ impl Attachments {
     pub async fn receive(&self, actor: &Actor, chat: ChatId) -> Result<Incoming, ChatError> {
         self.core.standing(actor, chat).await?;
         let files = &self.core.files;
-        let place = files.receiving.clone().try_acquire_owned();
-        let place = place.map_err(|_| ChatError::Unavailable)?;
+        let place = files.place(actor.id())?;
         Ok(Incoming {
             unfinished: files.uploads.begin().await.map_err(failed)?,
             digest: Sha256::new(),

@@ -93,6 +93,8 @@ impl Users {
             error!("a picture could not be written: {cause}");
             ChatError::Unavailable
         })?;
+        // Where it isn't shown after all (another was set at the same time, the account has ended), it is found by
+        // whoever tidies up.
         self.change_avatar(actor, Some(hash)).await
     }
 
@@ -132,6 +134,15 @@ impl Users {
     }
 }
 
+/// What pictures' names on the disk begin with.
+const AVATAR_PREFIX: &str = "avatar-";
+
 fn file_name(user: UserId, hash: &str) -> String {
-    format!("avatar-{user}-{hash}")
+    format!("{AVATAR_PREFIX}{user}-{hash}")
+}
+
+/// Whose picture a file on the disk is, and its hash; none where it is no picture.
+pub(super) fn of_file(name: &str) -> Option<(UserId, &str)> {
+    let (user, hash) = name.strip_prefix(AVATAR_PREFIX)?.split_once('-')?;
+    Some((UserId(user.parse().ok()?), hash))
 }

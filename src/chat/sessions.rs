@@ -217,7 +217,7 @@ impl Sessions {
         revocations: Arc<Revocations>,
     ) -> Self {
         Sessions {
-            throttle: Throttle::new("signins", core.limits.signin_failures, &core.lease),
+            throttle: Throttle::new("signins", core.limits.signin_failures, &core.common),
             core,
             means,
             rules,
@@ -332,6 +332,9 @@ impl Sessions {
 
     /// Signs out elsewhere.
     pub async fn revoke(&self, actor: &Actor, session: &SessionId) -> Result<(), ChatError> {
+        if number(session).is_none() {
+            return Err(ChatError::NotFound(Thing::Session));
+        }
         let row = self.core.store.find_session(session).await?;
         let is_own = |row: &session::Model| {
             row.user_id == actor.id() && row.revoked_at.is_none() && row.expires_at > Utc::now()
@@ -346,6 +349,25 @@ impl Sessions {
     /// once, other nodes' by the sweep. It must not block.
     pub fn on_revoked(&self, listener: impl Fn(&Revoked) + Send + Sync + 'static) {
         self.revocations.listen(listener);
+    }
+
+    /// Has it told to `watcher` from now on that an account has changed, and whether it is an operator's: its own node's
+    /// changes at once, other nodes' by the sweep, perhaps more than once. [`renew`](Self::renew) knows it then. It must
+    /// not block.
+    pub fn on_changed(&self, watcher: impl Fn(UserId, bool) + Send + Sync + 'static) {
+        self.revocations.watch(watcher);
+    }
+
+    /// Until when a session lives, as of now: its use may prolong it, by whatever connection and node. Or that it has
+    /// ended.
+    pub async fn lives_until(&self, session: &SessionId) -> Result<Time, AuthError> {
+        let row = self.core.store.find_session(session).await;
+        let row = row.map_err(unavailable)?.ok_or(AuthError::Invalid)?;
+        match row.revoked_at {
+            None if row.expires_at > Utc::now() => Ok(row.expires_at),
+            None => Err(AuthError::Expired),
+            Some(_) => Err(AuthError::Invalid),
+        }
     }
 
     /// What a node must know before it takes its first token: the sessions that ended while tokens of theirs may

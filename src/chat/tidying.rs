@@ -1,5 +1,5 @@
-//! Files that nobody needs any more: those of deleted messages go at once, those that never got a message when they
-//! are old enough.
+//! Files that nobody needs any more: those of deleted messages go at once, those that never got a message, and pictures
+//! that no account shows, when they are old enough.
 //!
 //! Relies on: the row of a deleted message's file stays until the file is gone from the disk, so a stop in between is
 //! made up for by the next look.
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use entity::{ContentType, MessageId, attachment};
+use entity::{ContentType, MessageId, UserId, attachment};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::{
     chat::{
         ChatError, ChatEvent, What,
         attachments::{FILE_PREFIX, Files},
+        avatars,
     },
     store::Store,
 };
@@ -135,30 +136,51 @@ impl Broom {
             .older_than(before)
             .await
             .map_err(failed)?;
-        let (mut unfinished, mut named) = (Vec::new(), Vec::new());
+        let (mut orphans, mut named, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
         for name in old {
             if name.starts_with('.') {
-                unfinished.push(name);
+                orphans.push(name);
             } else if name.starts_with(FILE_PREFIX) {
                 named.push(name);
+            } else if avatars::of_file(&name).is_some() {
+                pictures.push(name);
             }
         }
         for names in named.chunks(AT_ONCE as usize) {
             let known = self.store.known_files(names).await?;
-            let orphans = names.iter().filter(|name| !known.contains(name)).cloned();
-            unfinished.extend(orphans);
+            orphans.extend(names.iter().filter(|name| !known.contains(name)).cloned());
         }
-        for name in &unfinished {
+        for names in pictures.chunks(AT_ONCE as usize) {
+            orphans.extend(self.not_shown(names).await?);
+        }
+        for name in &orphans {
             self.files.uploads.remove(name).await.map_err(failed)?;
         }
-        if !unfinished.is_empty() {
-            info!(
-                files = unfinished.len(),
-                "{} files without a message are removed",
-                unfinished.len()
-            );
+        if !orphans.is_empty() {
+            let files = orphans.len();
+            info!(files, "{files} files that nobody needs are removed");
         }
         Ok(())
+    }
+
+    /// Those of these pictures that their users show no more.
+    async fn not_shown(&self, names: &[String]) -> Result<Vec<String>, ChatError> {
+        let of: Vec<_> = names
+            .iter()
+            .filter_map(|name| avatars::of_file(name))
+            .collect();
+        let users: Vec<UserId> = of.iter().map(|(user, _)| *user).collect();
+        let users = self.store.find_users(&users).await?;
+        let is_shown = |name: &String| {
+            let (user, hash) = avatars::of_file(name)?;
+            let user = users.iter().find(|row| row.id == user)?;
+            (user.avatar.as_deref() == Some(hash)).then_some(())
+        };
+        Ok(names
+            .iter()
+            .filter(|name| is_shown(name).is_none())
+            .cloned()
+            .collect())
     }
 
     async fn remove_of(&self, messages: &[MessageId]) -> Result<(), ChatError> {

@@ -1,12 +1,22 @@
 //! Files: sent to a chat as a form, fetched by whoever has the address.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use entity::{ChatId, MessageId};
+use futures_util::StreamExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use poem::{
     Body, IntoResponse, Request, RequestBody, Response, Result as PoemResult,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
@@ -19,11 +29,11 @@ use poem_openapi::{
 };
 
 use crate::{
-    chat::{Attachments as Files, FileTold, Incoming, Served},
+    chat::{FileTold, Incoming, Served},
     rest::{
         answer::CreatedOrFound,
         body::{checked, declared_length, form},
-        edge::{Arrival, Visitor},
+        edge::{Arrival, Visitor, still_holds},
         fields::{Fields, FromFields},
         messages::sent,
         problem::Problem,
@@ -39,6 +49,10 @@ use crate::{
 const AROUND_BYTES: u64 = 64 << 10;
 /// Bytes of one such field.
 const FIELD_BYTES: usize = 4096;
+/// How far the form may come ahead of the file that is written: what is read of a connection at once, a few times over.
+const AHEAD_BYTES: u64 = 1 << 20;
+/// How long a file may take to arrive, however steadily it drips.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(600);
 
 pub(crate) struct Attachments;
 
@@ -60,7 +74,11 @@ impl FromFields for Beside {
 }
 
 /// A form with a file, of which nothing is read yet.
-struct Form(Multipart<'static>);
+struct Form {
+    parts: Multipart<'static>,
+    /// Bytes of the file that are on the disk; what else has come is in memory.
+    written: Arc<AtomicU64>,
+}
 
 impl<'a> ApiExtractor<'a> for Form {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -110,32 +128,57 @@ impl<'a> ApiExtractor<'a> for Form {
             return Err(Problem::too_large().into());
         }
         let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(bytes_max));
-        let pieces = body.take()?.into_bytes_stream();
-        Ok(Self(Multipart::with_constraints(pieces, boundary, limits)))
+        let written = Arc::new(AtomicU64::new(0));
+        let (of_file, mut come) = (written.clone(), 0);
+        let pieces = body.take()?.into_bytes_stream().map(move |piece| {
+            let piece: Bytes = piece?;
+            come += piece.len() as u64;
+            match come > of_file.load(Relaxed) + AROUND_BYTES + AHEAD_BYTES {
+                true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+                false => Ok(piece),
+            }
+        });
+        Ok(Self {
+            parts: Multipart::with_constraints(pieces, boundary, limits),
+            written,
+        })
     }
 }
 
 impl Form {
-    /// Reads all of it, the file straight onto the disk.
-    async fn read(
-        mut self,
-        files: &Files,
+    /// Reads all of it, the file straight onto the disk; refused where its sender has lost their sign-in meanwhile.
+    async fn receive(
+        self,
         caller: &SignedIn,
         chat: ChatId,
     ) -> Result<(Incoming, FileTold), Problem> {
-        let (mut file, mut pairs) = (None, Vec::new());
-        while let Some(mut field) = self.0.next_field().await.map_err(broken)? {
+        // A place first: whoever has none makes us hold nothing.
+        let incoming = caller.domain().attachments.receive(&caller.actor, chat);
+        let reading = self.read(incoming.await?, chat);
+        let read = tokio::time::timeout(ARRIVES_WITHIN, reading).await;
+        let read = read.map_err(|_| Problem::too_slow())??;
+        still_holds(&caller.edge, &caller.actor).await?;
+        Ok(read)
+    }
+
+    async fn read(
+        mut self,
+        mut incoming: Incoming,
+        chat: ChatId,
+    ) -> Result<(Incoming, FileTold), Problem> {
+        let (mut file_name, mut pairs, mut around) = (None, Vec::new(), 0);
+        while let Some(mut field) = self.parts.next_field().await.map_err(broken)? {
             let name = field.name().unwrap_or_default().to_owned();
             let called = field.file_name().map(str::to_owned);
             match (&*name, called) {
-                ("file", Some(called)) if file.is_none() => {
-                    let mut incoming = files.receive(&caller.actor, chat).await?;
+                ("file", Some(called)) if file_name.is_none() => {
                     while let Some(piece) = field.chunk().await.map_err(broken)? {
                         if !incoming.write(&piece).await? {
                             return Err(Problem::too_large());
                         }
+                        self.written.fetch_add(piece.len() as u64, Relaxed);
                     }
-                    file = Some((incoming, called));
+                    file_name = Some(called);
                 }
                 ("file", Some(_)) => {
                     return Err(Problem::field("file", "Only one file is taken at a time."));
@@ -154,16 +197,19 @@ impl Form {
                             return Err(Problem::too_large());
                         }
                     }
+                    around += (name.len() + value.len()) as u64;
+                    if around > AROUND_BYTES {
+                        return Err(Problem::too_large());
+                    }
                     pairs.push((name, String::from_utf8_lossy(&value).into_owned()));
                 }
             }
         }
-        let (incoming, name) =
-            file.ok_or_else(|| Problem::field("file", "No file was submitted."))?;
+        let name = file_name.ok_or_else(|| Problem::field("file", "No file was submitted."))?;
         let Beside {
             client_id,
             reply_to,
-        } = checked(form(pairs)).map_err(Problem::fields)?;
+        } = checked(form(pairs)?).map_err(Problem::fields)?;
         let told = FileTold {
             chat,
             name,
@@ -179,8 +225,15 @@ fn broken(error: multer::Error) -> Problem {
         multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
             Problem::too_large()
         }
-        _ => Problem::detail(StatusCode::BAD_REQUEST, "Malformed request."),
+        multer::Error::StreamReadFailed(cause) if is_too_much(&*cause) => Problem::too_large(),
+        _ => Problem::malformed(),
     }
+}
+
+/// Whether it is the end that a form was given which came too far ahead of its file.
+fn is_too_much(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let cause = cause.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::FileTooLarge)
 }
 
 /// A file, to be kept and not to be shown as a page of ours.
@@ -277,7 +330,7 @@ impl Attachments {
     ) -> Result<CreatedOrFound<Message>, Refused<{ MEMBER | INVALID | FORBIDDEN | THROTTLED }>>
     {
         let files = &caller.domain().attachments;
-        let (incoming, told) = form.read(files, &caller, ChatId(id.0)).await?;
+        let (incoming, told) = form.receive(&caller, ChatId(id.0)).await?;
         Ok(sent(&files.send(&caller.actor, incoming, told).await?)?)
     }
 

@@ -1,7 +1,13 @@
 //! Request bodies: JSON, forms and multipart text fields, read within a bound and checked field by
 //! field. In the document a body shows as the object that it holds.
 
-use poem::{Body as RawBody, Request, RequestBody, Result, error::ReadBodyError, http::header};
+use std::time::Duration;
+
+use poem::{
+    Body as RawBody, Request, RequestBody, Result,
+    error::ReadBodyError,
+    http::{StatusCode, header},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaMediaType, MetaRequest, Registry},
@@ -24,6 +30,11 @@ const MEDIA_TYPES: [&str; 3] = [
     "application/x-www-form-urlencoded",
     "multipart/form-data",
 ];
+
+/// Fields of a form: as Django's `DATA_UPLOAD_MAX_NUMBER_FIELDS` has it by default. Each is looked for among those before it.
+const FIELDS_MAX: usize = 1000;
+/// How long a body may take to arrive, however steadily it drips.
+pub(crate) const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// An operation's body, read and checked.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -79,13 +90,17 @@ pub(crate) fn checked<T: FromFields>(given: Given) -> std::result::Result<T, Com
     }
 }
 
-/// A request's body, if it is no larger.
+/// A request's body, if it is no larger; refused where its sender has lost their sign-in meanwhile.
 pub(crate) async fn read_limited(
     request: &Request,
     body: &mut RequestBody,
     bytes_max: usize,
 ) -> Result<bytes::Bytes> {
-    Ok(read(body.take()?, bytes_max, declared_length(request)).await?)
+    let reading = read(body.take()?, bytes_max, declared_length(request));
+    let content = tokio::time::timeout(ARRIVES_WITHIN, reading).await;
+    let content = content.map_err(|_| Problem::too_slow())??;
+    Arrival::of(request)?.still_holds().await?;
+    Ok(content)
 }
 
 pub(crate) fn declared_length(request: &Request) -> Option<u64> {
@@ -111,7 +126,7 @@ async fn read(
         .await
         .map_err(|error| match error {
             ReadBodyError::PayloadTooLarge => Problem::too_large(),
-            _ => Problem::detail(poem::http::StatusCode::BAD_REQUEST, "Malformed request."),
+            _ => Problem::malformed(),
         })
 }
 
@@ -129,20 +144,21 @@ fn parse(content_type: &str, content: &[u8]) -> std::result::Result<Given, Probl
     match essence.as_str() {
         "application/json" => json::parse(content).map_err(|reason| Problem::not_json(&reason)),
         "application/x-www-form-urlencoded" => {
-            Ok(form(urlencoded::pairs(&String::from_utf8_lossy(content))))
+            form(urlencoded::pairs(&String::from_utf8_lossy(content)))
         }
         "multipart/form-data" => boundary(content_type)
             .and_then(|boundary| multipart(content, &boundary))
-            .map(form)
-            .ok_or_else(|| {
-                Problem::detail(poem::http::StatusCode::BAD_REQUEST, "Malformed request.")
-            }),
+            .map_or_else(|| Err(Problem::malformed()), form),
         _ => Err(Problem::unsupported_media_type(content_type)),
     }
 }
 
 /// Pairs by name, each with all of its values.
-pub(crate) fn form(pairs: Vec<(String, String)>) -> Given {
+pub(crate) fn form(pairs: Vec<(String, String)>) -> std::result::Result<Given, Problem> {
+    if pairs.len() > FIELDS_MAX {
+        let detail = format!("At most {FIELDS_MAX} fields are taken.");
+        return Err(Problem::detail(StatusCode::BAD_REQUEST, &detail));
+    }
     let mut entries: Vec<(String, Given)> = Vec::new();
     for (name, value) in pairs {
         match entries.iter_mut().find(|(known, _)| *known == name) {
@@ -150,7 +166,7 @@ pub(crate) fn form(pairs: Vec<(String, String)>) -> Given {
             _ => entries.push((name, Given::Form(vec![value]))),
         }
     }
-    Given::Object(entries)
+    Ok(Given::Object(entries))
 }
 
 fn boundary(content_type: &str) -> Option<String> {
@@ -355,6 +371,33 @@ mod tests {
             r#"{"name":["This field may not be blank."]}"#
         );
         assert!(read("multipart/form-data; boundary=B", b"--B\r\nx").is_err());
+    }
+
+    #[test]
+    fn a_form_of_a_million_bytes_of_names_is_refused_unread() {
+        let fields = |count: usize| (0..count).map(|n| format!("f{n}=&")).collect::<String>();
+        let named = |count: usize| {
+            read(
+                "application/x-www-form-urlencoded",
+                (fields(count) + "name=x").as_bytes(),
+            )
+        };
+        assert_eq!(named(999).unwrap().name, "x");
+        let wrong = named(1000).unwrap_err();
+        assert!(wrong.contains("At most 1000 fields are taken."), "{wrong}");
+    }
+
+    #[test]
+    fn of_a_name_that_is_given_again_the_last_value_counts_whatever_was_read_before() {
+        // What is taken out first leaves a gap: nothing may be moved into it.
+        let body = r#"{"name": "x", "slug": "one", "slug": "two"}"#;
+        assert_eq!(
+            read("application/json", body.as_bytes())
+                .unwrap()
+                .slug
+                .as_deref(),
+            Some("two")
+        );
     }
 
     #[test]

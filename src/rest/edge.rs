@@ -77,6 +77,24 @@ impl Arrival {
         // Always there: `Resource` puts it in before it calls an operation.
         request.extensions().get().ok_or_else(Problem::fault)
     }
+
+    /// Whether the caller may still do what they could when the request began: its body may have come long after its
+    /// headers. No query.
+    pub(crate) async fn still_holds(&self) -> std::result::Result<(), Problem> {
+        match &self.actor {
+            Some(actor) => still_holds(&self.edge, actor).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The same of a caller who has signed in.
+pub(crate) async fn still_holds(edge: &Edge, actor: &Actor) -> std::result::Result<(), Problem> {
+    match edge.domain.sessions.renew(actor).await {
+        Ok(now) if actor.is_staff && !now.is_staff => Err(Problem::forbidden()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Problem::bearer(&error)),
+    }
 }
 
 /// Somebody who need not have signed in.

@@ -65,6 +65,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         for (name, value) in DJANGO_HEADERS {
             headers.entry(name).or_insert(value);
         }
+        // Also where no page asked: what a cache keeps of that must not be given to one that does.
+        if origin.is_some() || self.edge.origins.admits_others() {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
         if let Some(origin) = origin {
             self.share_with(&origin, &mut response);
         }
@@ -75,7 +79,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
 impl<E> Envelope<E> {
     fn is_for_us(&self, request: &Request) -> bool {
         let edge = &self.edge;
-        edge.hosts.admits_all() || edge.hosts.admits(&edge.proxies.approach(request).host)
+        edge.hosts.admits_all()
+            || is_probe(request)
+            || edge.hosts.admits(&edge.proxies.approach(request).host)
     }
 
     /// Lets a listed site's page read the answer. Never credentials for everybody: `*` goes without.
@@ -83,7 +89,6 @@ impl<E> Envelope<E> {
         let origins = &self.edge.origins;
         let headers = response.headers_mut();
         let is_listed = origin.to_str().is_ok_and(|origin| origins.lists(origin));
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if is_listed {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(
@@ -103,6 +108,12 @@ impl<E> Envelope<E> {
             HeaderValue::from_static("Retry-After, Location"),
         );
     }
+}
+
+/// Asked by whoever watches over the service: they know it by its address, or by a name of their own.
+fn is_probe(request: &Request) -> bool {
+    let path = request.uri().path();
+    matches!(path.trim_end_matches('/'), "/healthz" | "/readyz")
 }
 
 fn is_preflight(request: &Request) -> bool {

@@ -21,6 +21,7 @@ use crate::{
         edge::Edge,
         problem::Problem,
         refused::{Refused, SIGNED_IN, THROTTLED},
+        resource::Unmeasured,
         schema::Tag,
         sessions::SessionView,
         signed_in::SignedIn,
@@ -251,6 +252,7 @@ impl IntoResponse for Streamed {
                 "attachment; filename=\"tertulia-export.json\"",
             )
             .header(header::CACHE_CONTROL, "no-store")
+            .extension(Unmeasured)
             .body(Body::from_bytes_stream(pieces))
     }
 }

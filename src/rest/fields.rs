@@ -128,7 +128,7 @@ impl Fields {
     /// The last value of that name, as Python's dictionaries keep it.
     fn take(&mut self, name: &str) -> Option<Given> {
         let index = self.given.iter().rposition(|(given, _)| given == name)?;
-        Some(self.given.swap_remove(index).1)
+        Some(self.given.remove(index).1)
     }
 
     fn read<R: Rule>(&mut self, name: &'static str, given: Given, rule: &R) -> Option<R::Value> {

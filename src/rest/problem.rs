@@ -137,6 +137,16 @@ impl Problem {
         Self::detail(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large.")
     }
 
+    pub(crate) fn malformed() -> Self {
+        Self::detail(StatusCode::BAD_REQUEST, "Malformed request.")
+    }
+
+    /// The request's body didn't come in time.
+    pub(crate) fn too_slow() -> Self {
+        let detail = "The request's body took too long.";
+        Self::detail(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     pub(crate) fn unsupported_media_type(content_type: &str) -> Self {
         let detail = format!("Unsupported media type \"{content_type}\" in request.");
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, &detail)

@@ -57,8 +57,11 @@ impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
 impl Parameter for String {
     type Shown = String;
 
-    fn parse(_: &'static str, text: &str) -> std::result::Result<Self, Problem> {
-        Ok(text.to_owned())
+    fn parse(name: &'static str, text: &str) -> std::result::Result<Self, Problem> {
+        match text.contains('\0') {
+            true => Err(Problem::field(name, "Null characters are not allowed.")),
+            false => Ok(text.to_owned()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use poem::{
     endpoint::BoxEndpoint,
     http::{HeaderValue, Method, StatusCode, header},
 };
-use poem_openapi::{OpenApi, error::ParsePathError};
+use poem_openapi::{OpenApi, error::ParsePathError, registry::MetaResponses};
 use serde::Serialize;
 
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) struct Resource {
 struct Operation {
     method: Method,
     is_protected: bool,
+    /// Whether it answers in JSON; else with a file or a picture, as which it is asked for.
+    tells_json: bool,
     endpoint: BoxEndpoint<'static>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) fn resources<T: OpenApi>(api: T, edge: &Arc<Edge>) -> Vec<(String, Re
                 Some(Operation {
                     method: operation.method.clone(),
                     is_protected,
+                    tells_json: tells_json(&operation.responses),
                     endpoint,
                 })
             })
@@ -82,6 +85,13 @@ pub(crate) fn resources<T: OpenApi>(api: T, edge: &Arc<Edge>) -> Vec<(String, Re
         resources.push((route, Resource::new(edge.clone(), &path.path, operations)));
     }
     resources
+}
+
+fn tells_json(responses: &MetaResponses) -> bool {
+    let good = responses.responses.iter();
+    let good = good.filter(|response| response.status.is_some_and(|status| status < 300));
+    good.flat_map(|response| &response.content)
+        .all(|content| content.content_type.starts_with("application/json"))
 }
 
 /// `/api/chats/{id}/` as poem-openapi calls it in its table: `/api/chats/:param0/`.
@@ -128,12 +138,6 @@ impl Resource {
     }
 
     async fn answer(&self, mut request: Request) -> Result<Response> {
-        if !is_acceptable(&request) {
-            return Err(Problem::not_acceptable().into());
-        }
-        if asks_for_another_format(&request) {
-            return Err(Problem::not_found().into());
-        }
         let is_head = request.method() == Method::HEAD;
         let method = if is_head {
             &Method::GET
@@ -144,6 +148,12 @@ impl Resource {
             .operations
             .iter()
             .find(|operation| operation.method == *method);
+        if operation.is_none_or(|operation| operation.tells_json) && !is_acceptable(&request) {
+            return Err(Problem::not_acceptable().into());
+        }
+        if asks_for_another_format(&request) {
+            return Err(Problem::not_found().into());
+        }
         let actor = match self.is_protected {
             true => authenticate(&self.edge.domain, &request).await?,
             false => None,
@@ -216,10 +226,15 @@ pub(crate) fn refusal(error: poem::Error) -> Response {
     Problem::fault().into_response()
 }
 
-/// HEAD is GET without what it is about: the headers, and the length, stay.
+/// Marks an answer that is written while it is read: nobody knows how long it will be.
+#[derive(Clone)]
+pub(crate) struct Unmeasured;
+
+/// HEAD is GET without what it is about: the headers, and the length where it is known, stay.
 async fn without_body(response: Response) -> Result<Response> {
     let (parts, body) = response.into_parts();
-    if parts.headers.contains_key(header::CONTENT_LENGTH) {
+    let is_unmeasured = parts.extensions.get::<Unmeasured>().is_some();
+    if is_unmeasured || parts.headers.contains_key(header::CONTENT_LENGTH) {
         return Ok(Response::from_parts(parts, poem::Body::empty()));
     }
     let length = body.into_bytes().await.map_err(|_| Problem::fault())?.len();

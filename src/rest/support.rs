@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
 };
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     chat::{OpaqueKind, SignIn, SignInError, SupportListed},
@@ -16,6 +17,7 @@ use crate::{
         chats::Chat,
         edge::Edge,
         pagination::{Here, Page as PageNumber, PageSize, numbered},
+        problem::Problem,
         query::Query,
         refused::{FORBIDDEN, Refused, SIGNED_IN},
         schema::{Instant, Page, Profile, Tag, earlier},
@@ -140,7 +142,7 @@ impl SupportAuth {
         let Credentials {
             user_name,
             password,
-        } = serde_json::from_slice(&body).map_err(|_| StatusCode::NOT_FOUND)?;
+        } = credentials(&body).ok_or(StatusCode::NOT_FOUND)?;
         let agent = request.headers().get(header::USER_AGENT);
         let sign_in = SignIn {
             username: user_name,
@@ -161,17 +163,25 @@ impl SupportAuth {
             })
             .into_response()),
             Err(SignInError::NoAccount) => Err(StatusCode::FORBIDDEN),
-            Err(SignInError::Throttled { retry_after }) => {
-                let mut response = empty(StatusCode::TOO_MANY_REQUESTS);
-                let seconds = HeaderValue::from(retry_after.as_secs() + 1);
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
-                Ok(response)
-            }
-            Err(SignInError::TooManySessions | SignInError::Busy | SignInError::Chat(_)) => {
-                Err(StatusCode::SERVICE_UNAVAILABLE)
-            }
+            Err(error) => Ok(emptied(&Problem::from(error).into_response())),
         }
     }
+}
+
+/// An object; serde would read them out of an array, too.
+fn credentials(body: &[u8]) -> Option<Credentials> {
+    let fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    serde_json::from_value(Value::Object(fields)).ok()
+}
+
+/// What it says by its status, and when to come again.
+fn emptied(answer: &Response) -> Response {
+    let mut response = empty(answer.status());
+    if let Some(wait) = answer.headers().get(header::RETRY_AFTER) {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, wait.clone());
+    }
+    response
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -49,7 +49,8 @@ impl Store {
             .order_by_asc(member::Column::JoinedAt)
             .order_by_asc(member::Column::UserId)
             .limit(limit)
-            .offset(offset);
+            // The driver takes no more.
+            .offset(offset.min(i64::MAX.unsigned_abs()));
         Ok((page.all(self.read()).await?, count))
     }
 

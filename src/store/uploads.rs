@@ -1,6 +1,7 @@
 //! Files that users sent, beside the database.
 //!
-//! Relies on: a file appears under its name when it is whole and on the disk.
+//! Relies on: a file appears under its name when it is whole and on the disk, and so does the name (fsync(2) of a file says
+//! nothing of its directory).
 //! Bounded by: what the domain lets in.
 
 use std::{
@@ -36,7 +37,7 @@ impl Uploads {
         let unfinished = self.0.join(format!(".{}", Uuid::new_v4().simple()));
         let written = self.write(&unfinished, bytes).await;
         let named = match written {
-            Ok(()) => fs::rename(&unfinished, self.0.join(name)).await,
+            Ok(()) => rename(&unfinished, &self.0.join(name)).await,
             failed => failed,
         };
         if named.is_err() {
@@ -118,6 +119,15 @@ impl Uploads {
     }
 }
 
+/// Gives a file its name, for good.
+async fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).await?;
+    match to.parent() {
+        Some(dir) => File::open(dir).await?.sync_all().await,
+        None => Ok(()),
+    }
+}
+
 async fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -151,7 +161,7 @@ impl Unfinished {
         };
         file.flush().await?;
         file.sync_all().await?;
-        fs::rename(&self.path, self.path.with_file_name(name)).await?;
+        rename(&self.path, &self.path.with_file_name(name)).await?;
         self.file = None;
         Ok(())
     }

@@ -393,8 +393,8 @@ async fn a_file_that_never_got_a_message_is_swept_when_it_is_old() {
     leaves("avatar-1-0123", true);
     assert_eq!(files(&server), 5);
     let other = server.beside_with(|_| {}).await; // looks at all of them
-    until("two of the files to be gone", || async {
-        (files(&server) == 3).then_some(())
+    until("three of the files to be gone", || async {
+        (files(&server) == 2).then_some(())
     })
     .await;
     assert_eq!(other.get(&url(&kept.shown)).await.text(), "kept");
@@ -410,4 +410,54 @@ async fn files_sent_to_one_node_are_fetched_from_another() {
     sends(&anna, &notes, "a.txt", b"over there").await;
     let heard = phone.next_message().await;
     assert_eq!(two.get(&url(&heard.shown)).await.text(), "over there");
+}
+
+#[tokio::test]
+async fn one_users_files_that_never_end_take_nobody_elses_place() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let path = format!("/api/chats/{trip}/attachments/");
+    let dripping = anna.request("POST", &path).body(
+        "multipart/form-data; boundary=B",
+        form(&[], &[("file", "drip.png", PNG)]),
+    );
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        begun.push(dripping.begins(anna.to).await);
+    }
+    until("four files to be begun", || async {
+        (files(&server) == 4).then_some(())
+    })
+    .await;
+    let refused = tries_to_send(&anna, &trip, "fifth.png", PNG).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    sends(&boris, &trip, "his.png", PNG).await;
+    begun.pop().expect("one of four").ends().await.expect(201);
+    sends(&anna, &trip, "in the free place.png", PNG).await;
+    for begun in begun {
+        begun.ends().await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_all_but_a_file_is_not_held() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let notes = anna.creates_group("notes", []).await;
+    let value = "x".repeat(4000);
+    let names: Vec<String> = (0..20).map(|number| format!("field{number}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (&**name, &*value)).collect();
+    posts(&anna, &notes, form(&fields, &[("file", "x.png", PNG)]))
+        .await
+        .expect(413);
+    // A part whose head never ends.
+    let endless = [b"--B\r\nX-Endless: ".to_vec(), vec![b'x'; 3 << 20]].concat();
+    posts(&anna, &notes, endless).await.expect(413);
+    assert_eq!(files(&server), 0);
+    sends(&anna, &notes, "fine.png", PNG).await;
+    let large = vec![b'x'; 9 << 20];
+    let sent = sends(&anna, &notes, "large.bin", &large).await;
+    assert_eq!(sent.shown["attachment"]["bytes"], large.len());
 }

@@ -1,12 +1,15 @@
 //! Pictures that people show of themselves.
 
-use std::io::Cursor;
+use std::{
+    io::Cursor,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Person, Reply, Server};
+use crate::support::{Caller, Person, Reply, Request, Server, until};
 
 fn picture(width: u32, shade: u8, format: ImageFormat) -> Vec<u8> {
     let pixels = RgbImage::from_pixel(width, width, image::Rgb([shade, 0, 0]));
@@ -52,6 +55,10 @@ async fn a_picture_is_seen_by_everybody_encoded_anew_and_its_address_changes_wit
     assert_ne!(seen.body, sent);
     let decoded = image::load_from_memory(&seen.body).expect("a picture");
     assert_eq!((decoded.width(), decoded.height()), (512, 512));
+    // As an image is asked for.
+    let as_image = Request::new("GET", &first).header("Accept", "image/*");
+    let as_image = as_image.send(server.address()).await;
+    assert_eq!((as_image.status, &as_image.body), (200, &seen.body));
     let bare = server.get(&format!("/api/users/{}/avatar/", anna.id)).await;
     assert_eq!(
         (bare.status, bare.header("cache-control")),
@@ -161,4 +168,34 @@ async fn rpc_changes_name_address_and_photo() {
         .await;
     phone.gets("setPhoto", content(&photo)).await;
     assert!(address_of(&anna, &boris).await.is_string());
+}
+
+#[tokio::test]
+async fn a_picture_that_its_user_shows_no_more_is_swept_when_it_is_old_and_no_other() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    puts(&anna, "image/png", picture(20, 1, ImageFormat::Png))
+        .await
+        .expect(200);
+    let shown = address_of(&anna, &anna).await;
+    let shown = shown.as_str().expect("an address");
+    let leaves = |name: String, is_old: bool| {
+        let file = std::fs::File::create(server.uploads().join(name)).expect("a file");
+        if is_old {
+            file.set_modified(SystemTime::now() - Duration::from_secs(7200))
+                .expect("an old file");
+        }
+    };
+    // Two were set at the same time, and one of them was shown; an account has ended; one is on its way.
+    leaves(format!("avatar-{}-{}", anna.id, "0".repeat(64)), true);
+    leaves(format!("avatar-999-{}", "1".repeat(64)), true);
+    leaves(format!("avatar-{}-{}", anna.id, "2".repeat(64)), false);
+    let count = || std::fs::read_dir(server.uploads()).map_or(0, Iterator::count);
+    assert_eq!(count(), 4);
+    let _other = server.beside_with(|_| {}).await; // looks at all of them
+    until("two of the pictures to be gone", || async {
+        (count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(server.get(shown).await.status, 200);
 }

@@ -133,3 +133,14 @@ async fn five_exports_an_hour_are_enough_and_a_stranger_gets_none() {
     exported(&boris).await;
     assert_eq!(server.get(EXPORT).await.status, 401);
 }
+
+#[tokio::test]
+async fn who_asks_for_an_exports_headers_alone_is_not_made_to_wait_for_all_of_it() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let reply = anna.request("HEAD", EXPORT).send(anna.to).await;
+    assert_eq!((reply.status, reply.body.len()), (200, 0));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    // Its length would be known to whoever had gathered it.
+    assert!(matches!(reply.header("content-length"), None | Some("0")));
+}

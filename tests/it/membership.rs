@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Close, Server};
+use crate::support::{Chat, Close, Server};
 
 fn is(code: u16) -> impl Fn(&Close) -> bool {
     move |close| close.code == code && !close.reason.is_empty()
@@ -350,4 +350,68 @@ async fn staff_remove_members_and_delete_chats_but_do_not_read_them() {
     let mut annas = anna.joins(&trip).await;
     operator.deletes_chat(&trip).await;
     assert_eq!(annas.is_closed_at_last().await.code, 4010);
+}
+
+#[tokio::test]
+async fn staff_lift_a_bar_but_let_nobody_in_who_was_not_in_before() {
+    let server = Server::start().await;
+    let [anna, boris, clara] = server.users(["anna", "boris", "clara"]).await;
+    let operator = server.operator("operator").await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    anna.removes(&trip, &boris).await;
+    for person in [&operator, &clara] {
+        operator.tries_to_add(&trip, person).await.expect(403);
+    }
+    operator.adds(&trip, &boris).await;
+    boris.joins(&trip).await.still_works().await;
+    // Nor back in, who was removed themselves.
+    anna.adds(&trip, &operator).await;
+    anna.removes(&trip, &operator).await;
+    operator.tries_to_add(&trip, &operator).await.expect(403);
+    operator
+        .get(&format!("/api/chats/{trip}/messages/"))
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn who_adds_to_a_chat_that_isnt_theirs_learns_nothing_of_it_whomever_they_name() {
+    let server = Server::start().await;
+    let [anna, boris, stranger] = server.users(["anna", "boris", "stranger"]).await;
+    let trip = anna.creates_group("trip", []).await;
+    boris.blocks(&stranger).await;
+    for chat in [trip, Chat { id: 999_999 }] {
+        for user in [boris.id, 999] {
+            stranger
+                .post(
+                    &format!("/api/chats/{chat}/members/"),
+                    json!({"members": [user]}),
+                )
+                .await
+                .expect(404);
+        }
+    }
+    let reply = anna
+        .post(
+            &format!("/api/chats/{trip}/members/"),
+            json!({"members": [999]}),
+        )
+        .await;
+    assert_eq!(
+        reply.expect(400),
+        json!({"members": ["Invalid pk \"999\" - object does not exist."]})
+    );
+}
+
+#[tokio::test]
+async fn a_page_of_members_beyond_all_numbers_is_no_page() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let trip = anna.creates_group("trip", []).await;
+    for page in ["2", "200000000000000000"] {
+        let reply = anna
+            .get(&format!("/api/chats/{trip}/members/?page={page}"))
+            .await;
+        assert_eq!(reply.expect(404), json!({"detail": "Invalid page."}));
+    }
 }

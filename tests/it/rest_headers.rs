@@ -129,6 +129,15 @@ async fn a_listed_site_may_call_and_is_told_so_before_it_has_a_token() {
         Some("Retry-After, Location")
     );
     assert_eq!(reply.header("vary"), Some("Origin"));
+    // Nobody may keep an answer to no page for one that asks.
+    let to_no_page = Request::new("GET", "/api/users/me/").send(to).await;
+    assert_eq!(
+        (
+            to_no_page.header("vary"),
+            to_no_page.header("access-control-allow-origin")
+        ),
+        (Some("Origin"), None)
+    );
     for reply in [
         preflight("/api/users/me/", "https://evil.example")
             .send(to)
@@ -195,10 +204,18 @@ async fn a_host_that_is_not_ours_is_refused() {
         settings.listening.allowed_hosts = vec!["chat.example.org".to_owned()];
     })
     .await;
-    let ask = |host: &str| Request::new("GET", "/healthz").header("Host", host);
-    ask("chat.example.org:8000")
-        .send(server.address())
+    let to = server.address();
+    let ask = |path: &str, host: &str| Request::new("GET", path).header("Host", host);
+    ask("/openapi.json", "chat.example.org:8000")
+        .send(to)
         .await
         .expect(200);
-    ask("evil.example").send(server.address()).await.expect(400);
+    ask("/openapi.json", "evil.example")
+        .send(to)
+        .await
+        .expect(400);
+    // Whoever watches over it asks by its address.
+    for path in ["/healthz", "/readyz", "/healthz/"] {
+        ask(path, "10.0.0.5:8000").send(to).await.expect(200);
+    }
 }

@@ -245,3 +245,18 @@ async fn a_message_sent_twice_with_one_client_id_is_one_message() {
         .await
         .expect(201);
 }
+
+#[tokio::test]
+async fn a_null_character_in_an_address_is_a_fault_of_the_request() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    for list in ["users", "chats"] {
+        let reply = anna.get(&format!("/api/{list}/?search=a%00")).await;
+        let told = json!({"search": ["Null characters are not allowed."]});
+        assert_eq!(reply.expect(400), told, "{list}");
+    }
+    let reply = anna.get("/api/search/?q=a%00").await;
+    let told = json!({"q": ["Null characters are not allowed."]});
+    assert_eq!(reply.expect(400), told);
+    anna.delete("/api/sessions/%00/").await.expect(404);
+}

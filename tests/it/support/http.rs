@@ -79,6 +79,20 @@ impl Request {
         bytes
     }
 
+    /// Sends it but for its last bytes.
+    pub(crate) async fn begins(&self, to: SocketAddr) -> Begun {
+        let asked = format!("{} {}", self.method, self.target);
+        let mut bytes = self.bytes(to);
+        let last = bytes.split_off(bytes.len() - self.body.len().min(HELD_BACK));
+        let mut stream = TcpStream::connect(to).await.expect("a server");
+        stream.write_all(&bytes).await.expect("room to send");
+        Begun {
+            asked,
+            stream,
+            last,
+        }
+    }
+
     /// The answer to it.
     pub(crate) async fn send(&self, to: SocketAddr) -> Reply {
         match self.try_send(to).await {
@@ -102,6 +116,31 @@ impl Request {
         };
         let answer = within(&format!("the answer to {asked}"), exchange).await?;
         Reply::parse(asked, &answer).ok_or(std::io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Bytes of a body that wait to be sent: more than the end of a form, without which it isn't whole.
+const HELD_BACK: usize = 10;
+
+/// A request whose last bytes wait to be sent.
+pub(crate) struct Begun {
+    asked: String,
+    stream: TcpStream,
+    last: Vec<u8>,
+}
+
+impl Begun {
+    /// The answer to all of it.
+    pub(crate) async fn ends(mut self) -> Reply {
+        let exchange = async {
+            // One that was answered already may not be listened to any more.
+            let _ = self.stream.write_all(&self.last).await;
+            let mut answer = Vec::new();
+            let _ = self.stream.read_to_end(&mut answer).await;
+            answer
+        };
+        let answer = within(&format!("the answer to {}", self.asked), exchange).await;
+        Reply::parse(self.asked, &answer).expect("a whole answer")
     }
 }
 

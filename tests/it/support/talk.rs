@@ -123,6 +123,38 @@ async fn sends_on_a_socket(person: Person, chat: Chat, over: Over) -> Promised {
     }
 }
 
+/// Sends on a socket without client ids, so never the same again: what was promised, by its text.
+async fn says_each_once(person: Person, chat: Chat, over: Over) -> Promised {
+    let mut promised = Promised::new();
+    let mut made = 0_usize;
+    while !over.is_near() {
+        let mut phone = connects(&person, &chat, None).await;
+        'alive: while !over.is_near() {
+            let text = format!("{}-once-{made}", person.name);
+            made += 1;
+            if !phone.tries_to_send(json!({"text": text})).await {
+                break;
+            }
+            loop {
+                match phone.next().await {
+                    Heard::Frame(frame) if frame["data"]["text"] == *text => {
+                        promised.insert(text, Message::of(&frame["data"]));
+                        over.counts();
+                        break;
+                    }
+                    Heard::Frame(frame) if frame["type"] == "error" => {
+                        assert_eq!(frame["code"], "unavailable", "{frame}");
+                        break;
+                    }
+                    Heard::Frame(_) => {}
+                    Heard::Closed(_) => break 'alive,
+                }
+            }
+        }
+    }
+    promised
+}
+
 /// What a frame is to one who waits for acknowledgements.
 enum Answer {
     None,
@@ -269,6 +301,14 @@ impl Crowd {
         self.on_sockets.push(tokio::spawn(writing));
     }
 
+    /// Somebody writes on a socket without client ids, and sends nothing again.
+    pub(crate) fn says_once(&mut self, person: &Person, chat: Chat) {
+        let mut person = person.clone();
+        person.name = format!("{}-in-{chat}", person.name);
+        let saying = says_each_once(person, chat, self.over.clone());
+        self.on_sockets.push(tokio::spawn(saying));
+    }
+
     /// Somebody writes over REST, edits and deletes.
     pub(crate) fn posts(&mut self, person: &Person, chat: Chat) {
         let posting = sends_over_rest(person.clone(), chat, self.over.clone());
@@ -330,6 +370,7 @@ impl Crowd {
         promises_are_kept(&promised, &texts, chats, database).await;
         for (chat, logs) in &logs {
             all_heard_the_same(&Chat { id: *chat }, logs).await;
+            heard_what_is_stored(&look_around::messages(database, *chat).await, &logs[0].1);
         }
         promised.len()
     }
@@ -347,11 +388,11 @@ async fn promises_are_kept(
     let mut rows = HashMap::new();
     for chat in chats {
         for row in look_around::messages(database, chat.id).await {
-            let key = (chat.id, row.sender_id, row.client_id.clone());
-            assert!(
-                rows.insert(key, row).is_none(),
-                "a client id made two messages"
-            );
+            // Without a client id each was said once.
+            let said = row.client_id.clone().unwrap_or_else(|| row.text.clone());
+            let key = (chat.id, row.sender_id, said);
+            let other = rows.insert(key.clone(), row);
+            assert!(other.is_none(), "{key:?} made two messages");
         }
     }
     let by_id: HashMap<i64, _> = rows.values().map(|row| (row.id.0, row)).collect();
@@ -381,4 +422,13 @@ async fn all_heard_the_same(chat: &Chat, logs: &[(Person, Vec<Value>)]) {
         assert_eq!(heard.len(), last, "chat {chat}: what {name} heard");
         assert_eq!(heard, &shapes[0], "chat {chat}: {name} heard otherwise");
     }
+}
+
+/// Each message came at its own number, and nothing came as a message that isn't one.
+fn heard_what_is_stored(rows: &[entity::message::Model], log: &[Value]) {
+    let stored: Vec<(i64, i64)> = rows.iter().map(|row| (row.seq.0, row.id.0)).collect();
+    let number = |value: &Value| value.as_i64().expect("a number");
+    let messages = log.iter().filter(|frame| frame["type"] == "message");
+    let heard = messages.map(|frame| (number(&frame["seq"]), number(&frame["data"]["id"])));
+    assert_eq!(heard.collect::<Vec<_>>(), stored);
 }
