@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: form, lints, documents, the tour of README.md, the
-# pages in a browser, a short run of the benchmarks, and all tests, which come last. Needs a Rust toolchain; what else is
-# missing is installed with Debian's package manager.
+# Everything that must hold before a change lands: form, lints, documents and all that is built, then the tour of
+# README.md, a real Django beside it, the pages in a browser, a short run of the benchmarks, and all tests, which come last.
+# Needs a Rust toolchain; what else is missing is installed with Debian's package manager.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -47,6 +47,11 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-it
 step "release build"
 cargo build --release --workspace --quiet
 
+step "test build"
+cargo build --workspace --all-targets --quiet
+
+built=$SECONDS
+
 step "the tour of README.md"
 tests/tour.sh target/release/tertulia
 
@@ -77,9 +82,6 @@ if [ -x bench/run.sh ]; then
   bench/run.sh --quick
 fi
 
-step "test build"
-cargo build --workspace --all-targets --quiet
-
 step "tests, on SQLite"
 unset TERTULIA_TEST_DATABASE_URL
 if cargo nextest --version >/dev/null 2>&1; then
@@ -107,5 +109,5 @@ TERTULIA_TEST_DATABASE_URL=$mysql_url "${tests[@]}" --package tertulia || failed
 step "what PostgreSQL's said"
 wait "$postgres_tests" || failed=1
 cat "$on_postgres"
-step "all"
+step "all: $((SECONDS - built)) s after the build"
 exit "$failed"

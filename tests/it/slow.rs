@@ -85,22 +85,36 @@ async fn a_client_that_stops_reading_is_closed_with_4008_and_resumes_without_los
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_never_read_again_are_reset_and_memory_stays_bounded() {
     let binary = serves().await;
-    let names: [&str; 10] = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10"];
     let [anna] = binary.users(["anna"]).await;
-    let mut deaf = Vec::new();
-    let trip = anna.creates_group("trip", []).await;
+    let names = ["a1", "a2", "a3", "a4"];
+    let (mut people, mut annas) = (Vec::new(), Vec::new());
+    // Each in a chat of their own: what waits for one is nobody else's as well.
     for person in binary.users(names).await {
-        anna.adds(&trip, &person).await;
-        deaf.push(narrow(&person, &trip, "").await);
+        let chat = anna.creates_group(&person.name, [&person]).await;
+        annas.push(anna.joins(&chat).await);
+        people.push((person, chat));
     }
-    let mut annas = anna.joins(&trip).await;
-    talks(&mut annas, 100).await;
-    let before = binary.resident_bytes();
-    talks(&mut annas, 1500).await;
-    let after = binary.resident_bytes();
-    // 1500 messages of 4 KiB for each of 10 would be 60 MiB; a queue is 1 MiB at most.
+    // Before they come, too: what database and allocator take of it is there before it counts.
+    let mut most = [0; 2];
+    let mut deaf = Vec::new();
+    for (most, blocks) in most.iter_mut().zip([75, 150]) {
+        for _ in 0..blocks {
+            let all = annas.iter_mut().map(|phone| talks(phone, 20));
+            futures_util::future::join_all(all).await;
+            *most = binary.resident_bytes().max(*most);
+        }
+        if deaf.is_empty() {
+            for (person, chat) in &people {
+                deaf.push(narrow(person, chat, "").await);
+            }
+        }
+    }
+    // 3000 messages of 4 KiB for each of 4 are 47 MiB, of which the system holds 16 at most (tcp_wmem); a queue is 1 MiB
+    // at most. What else grows is what the database keeps of as many rows more.
+    let [before, after] = most;
     let grown = after.saturating_sub(before) / (1 << 20);
-    assert!(grown < 30, "{grown} MiB for ten clients who don't read");
+    println!("{grown} MiB for four clients who don't read");
+    assert!(grown < 26, "{grown} MiB for four clients who don't read");
     for phone in &deaf {
         phone.is_reset().await;
     }
@@ -114,7 +128,9 @@ async fn clients_that_never_read_again_are_reset_and_memory_stays_bounded() {
             }
         );
     }
-    annas.still_works().await;
+    for phone in &mut annas {
+        phone.still_works().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

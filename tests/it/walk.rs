@@ -1,9 +1,12 @@
 //! Every endpoint and every frame, walked by those who have no business there. Whoever adds an
 //! endpoint is asked for its place in this walk.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::support::{Chat, Message, Person, Reply, Request, Server, tokens};
+use serde_json::{Value, json};
+use tertulia::{layer::MemoryLayer, lease::MemoryTown, ws::dialect::DIALECTS};
+
+use crate::support::{Chat, Heard, Message, Person, Reply, Request, Server, tokens};
 
 /// What an endpoint wants of whoever calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +138,7 @@ const ENDPOINTS: &[(&str, &str, &str, Wants)] = &[
     ("GET", "/api/users/me/export/", "", SignIn),
 ];
 
-/// The frames of the chat dialect that do something.
+/// The frames of the chat dialect: each of its kinds, in every form that names a message.
 fn frames(message: i64) -> Vec<Value> {
     vec![
         json!({"type": "message", "text": "intruder"}),
@@ -149,7 +152,26 @@ fn frames(message: i64) -> Vec<Value> {
         json!({"type": "get_messages", "before": message}),
         json!({"type": "get_messages", "after": message}),
         json!({"type": "sync", "since": 0}),
+        json!({"type": "authenticate", "token": "of nobody"}),
+        json!({"type": "ping"}),
     ]
+}
+
+#[test]
+fn every_frame_of_the_chat_dialect_has_its_place_in_this_walk() {
+    every_kind_is_among(&frames(1));
+}
+
+/// Whoever adds a frame to the chat dialect is asked for it here.
+pub(crate) fn every_kind_is_among(frames: &[Value]) {
+    let mut dialects = DIALECTS.iter();
+    let chat = dialects.find(|dialect| dialect.name == "chat");
+    let kinds = chat.expect("the chat dialect").frames;
+    assert!(!kinds.is_empty());
+    for kind in kinds {
+        let is_there = frames.iter().any(|frame| frame["type"] == *kind);
+        assert!(is_there, "{kind} has no place among these frames");
+    }
 }
 
 /// Where the walk goes.
@@ -166,8 +188,11 @@ impl Scene {
         let server = Server::start_with(|settings| {
             settings.limits.messages_per_minute = 0;
             settings.limits.changes_per_minute = 0;
-        })
-        .await;
+        });
+        Self::set_on(server.await).await
+    }
+
+    async fn set_on(server: Server) -> Self {
         let [owner, member] = server.users(["owner", "member"]).await;
         let chat = owner.creates_group("inner circle", [&member]).await;
         let message = owner.says(&chat, "between us").await;
@@ -223,7 +248,7 @@ impl Scene {
     }
 }
 
-/// Walks what a chat's members alone may see: 404 everywhere, word for word as for a chat that isn't.
+/// Walks what a chat's members alone may see: 404 everywhere.
 async fn sees_nothing(scene: &Scene, intruder: &Person) {
     let before = scene.looks().await;
     for (method, path, body, wants) in ENDPOINTS {
@@ -373,12 +398,28 @@ async fn a_message_of_another_chat_is_no_message_even_to_a_member_of_both() {
                     json!({"up_to": message}),
                 )
                 .await,
+            person
+                .put(&format!("{base}{message}/reactions/%F0%9F%8E%89/"))
+                .await,
+            person
+                .delete(&format!("{base}{message}/reactions/%F0%9F%8E%89/"))
+                .await,
         ];
         for reply in requests {
             assert_eq!(reply.status, 404, "{}", reply.text());
         }
         let reply = person
             .tries_to_say(&other, json!({"text": "re", "reply_to": message}))
+            .await;
+        assert!(matches!(reply.status, 400 | 404), "{}", reply.text());
+        let form = format!(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.txt\"\r\n\r\nre\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"reply_to\"\r\n\r\n{message}\r\n--B--\r\n"
+        );
+        let reply = person
+            .request("POST", &format!("/api/chats/{other}/attachments/"))
+            .body("multipart/form-data; boundary=B", form)
+            .send(person.to)
             .await;
         assert!(matches!(reply.status, 400 | 404), "{}", reply.text());
         let mut phone = person.joins(&other).await;
@@ -396,25 +437,59 @@ async fn a_message_of_another_chat_is_no_message_even_to_a_member_of_both() {
 
 #[tokio::test]
 async fn whoever_has_just_been_removed_does_nothing_more_on_a_socket_still_open() {
-    let scene = Scene::set().await;
-    for frame in frames(scene.message.id) {
-        let mut phone = scene.member.joins(&scene.chat).await;
-        scene.owner.removes(&scene.chat, &scene.member).await;
-        let before = scene.looks().await;
-        phone.tries_to_send(frame.clone()).await;
-        let mut told = Vec::new();
-        let close = loop {
-            match phone.next().await {
-                crate::support::Heard::Frame(heard) => told.push(heard),
-                crate::support::Heard::Closed(close) => break close,
-            }
-        };
-        assert_eq!(close.code, 4003, "{frame}");
-        let told = json!(told).to_string();
-        assert!(!told.contains("between us"), "{frame} was answered {told}");
-        assert_eq!(scene.looks().await, before, "{frame} changed something");
-        scene.owner.adds(&scene.chat, &scene.member).await;
+    // The node of the socket isn't told: it finds out with its next look at the database, up to 2 s later.
+    let town = MemoryTown::default();
+    let [here, elsewhere] = Server::nodes(
+        |_| (Arc::new(MemoryLayer::default()), Arc::new(town.node())),
+        |_| {},
+    )
+    .await;
+    let scene = Scene::set_on(elsewhere).await;
+    let member = scene.member.at(here.address());
+    // A look may come just then, and close the socket before it is heard.
+    for _ in 0..5 {
+        if is_refused_everything(&scene, &member).await {
+            return;
+        }
+        scene.owner.adds(&scene.chat, &member).await;
     }
+    panic!("five times the socket was closed before its frames were heard");
+}
+
+/// Whether all frames were heard before the socket's end came.
+async fn is_refused_everything(scene: &Scene, member: &Person) -> bool {
+    let mut phone = member.joins(&scene.chat).await;
+    phone.minds_no_order();
+    scene.owner.removes(&scene.chat, member).await;
+    let before = scene.looks().await;
+    // Whoever may not catch up is sent away.
+    let (last, frames): (Vec<_>, Vec<_>) = frames(scene.message.id)
+        .into_iter()
+        .partition(|frame| frame["type"] == "sync");
+    for frame in frames.iter().chain(&last) {
+        phone.tries_to_send(frame.clone()).await;
+    }
+    let mut told = Vec::new();
+    let close = loop {
+        match phone.next().await {
+            Heard::Frame(heard) => told.push(heard),
+            Heard::Closed(close) => break close,
+        }
+    };
+    assert_eq!(close.code, 4003, "{told:?}");
+    assert!(!json!(told).to_string().contains("between us"), "{told:?}");
+    assert_eq!(scene.looks().await, before, "something was changed");
+    let is_heard = told.iter().any(|frame| frame["type"] == "pong");
+    if is_heard {
+        let refused = told.iter().filter(|frame| frame["code"] == "not_found");
+        // All but typing, which is no more than a hint, and what concerns the connection alone.
+        let harmless = ["typing", "authenticate", "ping"];
+        let asked = frames
+            .iter()
+            .filter(|frame| !harmless.iter().any(|kind| frame["type"] == *kind));
+        assert_eq!(refused.count(), asked.count(), "{told:?}");
+    }
+    is_heard
 }
 
 #[tokio::test]
