@@ -155,6 +155,7 @@ impl Service {
         let secret = data_dir.secret_key(&settings.tokens)?;
         Store::migrate(&data_dir.database_url(&storage.database_url)?).await?;
         let store = open_store(&settings, &data_dir).await?;
+        store.count_on().await?;
 
         let lease = match parts.lease {
             Some(lease) => lease,
@@ -210,6 +211,10 @@ impl Service {
         domain
             .sessions
             .on_revoked(move |revoked| revoking.revoke(revoked));
+        let renewing = registry.clone();
+        domain
+            .sessions
+            .on_changed(move |user, is_staff| renewing.account_changed(user, is_staff));
         // The domain asks the registry who is online: held by each other, they would never be dropped.
         let seeing = Arc::downgrade(&domain);
         registry.on_left(move |user| {

@@ -210,8 +210,8 @@ pub struct Django {
     pub users: UsersOf,
     /// The project's database, where that isn't the service's own; its users, sessions and
     /// blacklisted tokens are there. Prefer the variable: others can read a command line
-    #[arg(long, value_name = "URL", value_parser = Secret::parse)]
-    pub django_database_url: Option<Secret>,
+    #[arg(long, value_name = "URL", value_parser = DatabaseUrl::parse)]
+    pub django_database_url: Option<DatabaseUrl>,
     /// The project's table of users
     #[arg(long, value_name = "NAME", default_value = "auth_user")]
     pub django_user_table: String,

@@ -1,6 +1,10 @@
 //! Settings whose values are words or have a form of their own.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::ValueEnum;
 use redis::IntoConnectionInfo;
@@ -77,8 +81,8 @@ impl DatabaseUrl {
         Self(url.into())
     }
 
-    // The URL itself stays out of a refusal.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    // The URL itself stays out of a refusal, and so would it not be if it came to SeaORM, which shows whatever it can't read.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err("is not a URL such as postgres://user:password@host/name".to_owned());
         };
@@ -120,16 +124,26 @@ impl DatabaseUrl {
 
 /// `user:password@host:5432/name?...`
 fn names_a_database(rest: &str) -> bool {
-    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
-    let Some((server, name)) = rest.split_once('/') else {
+    let place = rest.split(['?', '#']).next().unwrap_or_default();
+    let Some((server, name)) = place.split_once('/') else {
         return false;
     };
     let host = server.rsplit_once('@').map_or(server, |(_, host)| host);
-    let port = match host.rsplit_once(':') {
-        Some((_, port)) if !host.ends_with(']') => port,
-        _ => "",
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (host, ""),
     };
-    !name.is_empty() && (port.is_empty() || port.parse::<u16>().is_ok())
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        // None at all is a socket's, which the query names.
+        None if host.is_empty() => server.is_empty(),
+        None => !host.contains(|c: char| c.is_whitespace() || "[]<>\\^|:".contains(c)),
+    };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit())
+        && (port.is_empty() || port.parse::<u16>().is_ok());
+    !name.is_empty() && is_host && is_port
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -312,6 +326,8 @@ mod tests {
             "postgresql:///chat?host=/run/postgresql",
             "mysql://chat:hunter2@db:3307/chat?ssl-mode=REQUIRED",
             "mariadb://chat@localhost/chat?socket=/run/mysqld/mysqld.sock",
+            "postgres://chat:hunter2@[::1]:5433/chat",
+            "mysql://chat:hunter2@[::1]/chat",
         ] {
             let url = DatabaseUrl::parse(usable);
             assert!(
@@ -324,7 +340,14 @@ mod tests {
             "chat.db",
             "oracle://chat:hunter2@db/chat",
             "postgres://chat:hunter2@db:many/chat",
+            "mariadb://chat:hunter2@db:70000/chat",
+            "postgres://chat:hunter2#@db/chat",
+            "postgres://chat:hunter2/@db/chat",
+            "mysql://chat:hunter2@[::1/chat",
+            "postgres://chat:hunter2@d b/chat",
+            "postgres://chat:hunter2@/chat?host=/run/postgresql",
             "mysql://chat:hunter2@db",
+            "mysql://chat:hunter2@db/?ssl-mode=REQUIRED",
         ] {
             let error = DatabaseUrl::parse(refused);
             assert!(

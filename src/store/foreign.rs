@@ -8,13 +8,17 @@ use std::time::Duration;
 use entity::Time;
 use futures_util::{Stream, StreamExt};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Order, QueryResult,
     StreamTrait, Value,
     sea_query::{Alias, Expr, ExprTrait, Func, IntoTableRef, Query, SelectStatement, TableRef},
+    sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions},
 };
 
 use super::{Store, StoreError, Stored};
 
+/// What the table is called in a query. PostgreSQL names a cast's result after its column, and a bare name in ORDER BY is
+/// the result's there: the text's order, in which 10 comes before 2.
+const TABLE: &str = "it";
 /// How long a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -40,6 +44,10 @@ pub struct Columns {
 impl Foreign {
     /// Connects. Nothing is made where there is nothing.
     pub async fn open(url: &str, connections: u32) -> Stored<Self> {
+        let url = known_to_driver(url);
+        if !is_readable(&url) {
+            return Err(StoreError::Refused("its URL can't be read".into()));
+        }
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(connections)
@@ -105,7 +113,7 @@ impl Foreign {
         let mut query = self.select(columns);
         query
             .and_where(Expr::col(Alias::new(by)).gt(number))
-            .order_by(Alias::new(by), sea_orm::Order::Asc)
+            .order_by((TABLE, Alias::new(by)), Order::Asc)
             .limit(limit);
         self.all(query, columns).await
     }
@@ -162,7 +170,7 @@ impl Foreign {
     ) -> Stored<impl Stream<Item = Stored<TextRow>> + Send + 'a> {
         let mut query = self.select(columns);
         for column in order {
-            query.order_by(Alias::new(*column), sea_orm::Order::Asc);
+            query.order_by((TABLE, Alias::new(*column)), Order::Asc);
         }
         let width = columns.columns.len();
         let rows = self.read.stream(&query).await?;
@@ -181,9 +189,9 @@ impl Foreign {
             _ => "text",
         };
         let mut query = Query::select();
-        query.from(table_ref(&columns.table));
+        query.from_as(table_ref(&columns.table), TABLE);
         for column in &columns.columns {
-            query.expr(Expr::col(Alias::new(column)).cast_as(Alias::new(text)));
+            query.expr(Expr::col((TABLE, Alias::new(column))).cast_as(Alias::new(text)));
         }
         query
     }
@@ -199,9 +207,108 @@ fn text_row(row: &QueryResult, width: usize) -> Stored<TextRow> {
     columns.collect()
 }
 
+/// The drivers have one name for MySQL and MariaDB.
+fn known_to_driver(url: &str) -> String {
+    match url.strip_prefix("mariadb:") {
+        Some(rest) => format!("mysql:{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+/// Whether the driver can read it. SeaORM would tell of one that it can't with its password.
+fn is_readable(url: &str) -> bool {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("postgres" | "postgresql") => url.parse::<PgConnectOptions>().is_ok(),
+        Some("mysql") => url.parse::<MySqlConnectOptions>().is_ok(),
+        scheme => scheme == Some("sqlite"),
+    }
+}
+
 fn table_ref(name: &str) -> TableRef {
     match name.split_once('.') {
         Some((schema, table)) => (Alias::new(schema), Alias::new(table)).into_table_ref(),
         None => Alias::new(name).into_table_ref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+    use test_database::TestDatabase;
+
+    use super::*;
+
+    /// Numbers whose texts have another order, all of one moment.
+    async fn numbered(count: i64) -> (TestDatabase, Foreign) {
+        let database = TestDatabase::empty();
+        let foreign = Foreign::open(database.url(), 1).await.unwrap();
+        let rows: Vec<String> = (1..=count).map(|id| format!("({id}, 7)")).collect();
+        for sql in [
+            "CREATE TABLE numbered (id integer PRIMARY KEY, moment integer NOT NULL)".to_owned(),
+            format!("INSERT INTO numbered VALUES {}", rows.join(", ")),
+        ] {
+            foreign.write.execute_unprepared(&sql).await.unwrap();
+        }
+        (database, foreign)
+    }
+
+    fn ids() -> Columns {
+        Columns {
+            table: "numbered".to_owned(),
+            columns: vec!["id".to_owned(), "moment".to_owned()],
+        }
+    }
+
+    fn number(row: &TextRow) -> i64 {
+        row[0].as_deref().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_after_a_number_are_those_that_follow_it_and_not_its_text() {
+        let (_database, foreign) = numbered(1200).await;
+        let (mut seen, mut after) = (Vec::new(), 0);
+        loop {
+            let page = foreign.after(&ids(), "id", after, 100).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = number(last);
+            seen.extend(page.iter().map(number));
+        }
+        assert_eq!(seen, (1..=1200).collect::<Vec<_>>());
+        foreign.close().await;
+    }
+
+    #[tokio::test]
+    async fn rows_of_one_moment_are_streamed_in_the_order_of_their_numbers() {
+        let (_database, foreign) = numbered(12).await;
+        let rows = foreign.stream(&ids(), &["moment", "id"]).await.unwrap();
+        let rows: Vec<TextRow> = rows.try_collect().await.unwrap();
+        let seen: Vec<i64> = rows.iter().map(number).collect();
+        assert_eq!(seen, (1..=12).collect::<Vec<_>>());
+        foreign.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_url_that_can_not_be_read_is_not_shown() {
+        for url in [
+            "oracle://site:hunter2@db/site",
+            "postgres://site:hunter2@db:many/site",
+            "mariadb://site:hunter2#@db/site",
+            "mysql://site:hunter2@[::1/site",
+        ] {
+            let refused = Foreign::open(url, 1).await.err();
+            let told = refused.map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(told, "refused: its URL can't be read", "{url}");
+        }
+    }
+
+    #[test]
+    fn mariadb_is_known_by_both_its_names() {
+        for (url, known) in [
+            ("mariadb://site@db/site", "mysql://site@db/site"),
+            ("mysql://site@db/site", "mysql://site@db/site"),
+            ("sqlite:///mariadb:", "sqlite:///mariadb:"),
+        ] {
+            assert_eq!(known_to_driver(url), known);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Rows that come from another service: written as they were there, with numbers of ours.
 //!
 //! Relies on: whoever imports is alone with these chats. A batch is one transaction, so that what was interrupted goes
-//! on after its last batch.
+//! on after its last batch. Numbers that are written as they were are counted on from before their transaction ends
+//! (`count_on`), so that none is given again, whenever that is interrupted.
 
 use std::collections::{HashMap, HashSet};
 
@@ -132,6 +133,7 @@ impl Store {
                 .exec_without_returning(&transaction)
                 .await?;
         }
+        count_on(&transaction, "user").await?;
         Ok(transaction.commit().await?)
     }
 
@@ -173,11 +175,16 @@ impl Store {
     ) -> Stored<Vec<ChatId>> {
         let transaction = self.begin().await?;
         let mut ids = Vec::with_capacity(chats.len());
+        let mut is_counted = true;
         for chat in chats {
             let kept = match chat.keeps_id {
                 true => Set(chat.row.id),
                 false => NotSet,
             };
+            if !chat.keeps_id && !is_counted {
+                count_on(&transaction, "chat").await?;
+            }
+            is_counted = !chat.keeps_id;
             let row = chat::ActiveModel {
                 id: kept,
                 ..chat.row.into_active_model().reset_all()
@@ -203,6 +210,9 @@ impl Store {
             };
             known.into_active_model().insert(&transaction).await?;
             ids.push(id);
+        }
+        if !is_counted {
+            count_on(&transaction, "chat").await?;
         }
         transaction.commit().await?;
         Ok(ids)
@@ -232,11 +242,18 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// The client ids of a chat's messages, with the messages' numbers.
-    pub async fn client_ids(&self, chat: ChatId) -> Stored<HashMap<String, MessageId>> {
-        let rows: Vec<(Option<String>, MessageId)> = message::Entity::find()
+    /// The client ids of a chat's messages, with the messages' numbers and those of what they answer.
+    pub async fn client_ids(
+        &self,
+        chat: ChatId,
+    ) -> Stored<HashMap<String, (MessageId, Option<MessageId>)>> {
+        let rows: Vec<(Option<String>, MessageId, Option<MessageId>)> = message::Entity::find()
             .select_only()
-            .columns([message::Column::ClientId, message::Column::Id])
+            .columns([
+                message::Column::ClientId,
+                message::Column::Id,
+                message::Column::ReplyTo,
+            ])
             .filter(message::Column::ChatId.eq(chat))
             .filter(message::Column::ClientId.is_not_null())
             .into_tuple()
@@ -244,7 +261,7 @@ impl Store {
             .await?;
         let known = rows
             .into_iter()
-            .filter_map(|(client_id, id)| Some((client_id?, id)));
+            .filter_map(|(client_id, id, reply_to)| Some((client_id?, (id, reply_to))));
         Ok(known.collect())
     }
 
@@ -368,18 +385,155 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Lets the next numbers that the database gives follow those that were written: PostgreSQL counts apart.
+    /// Lets the next numbers that the database gives follow those that are there: for what was written by a program that
+    /// didn't see to it, or was restored.
     pub async fn count_on(&self) -> Stored<()> {
-        if self.write().get_database_backend() != DbBackend::Postgres {
-            return Ok(());
-        }
         for table in ["user", "chat"] {
-            let sql = format!(
-                "SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), \
-                 GREATEST((SELECT coalesce(max(id), 0) FROM \"{table}\"), 1))"
-            );
-            self.write().execute_unprepared(&sql).await?;
+            count_on(self.write(), table).await?;
         }
         Ok(())
+    }
+}
+
+/// Lets the next number that the database gives follow those in a table. PostgreSQL alone counts apart: a row that
+/// brings its number doesn't move the sequence.
+// Never back: whoever else writes may have taken what follows, and no number may be given twice.
+async fn count_on(database: &impl ConnectionTrait, table: &str) -> Stored<()> {
+    if database.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT setval(sequence, highest) FROM \
+         (SELECT pg_get_serial_sequence('\"{table}\"', 'id')::regclass AS sequence, max(id) AS highest FROM \"{table}\") \
+         AS rows WHERE highest > coalesce(pg_sequence_last_value(sequence), 0)"
+    );
+    database.execute_unprepared(&sql).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::ChatKind;
+    use test_database::TestDatabase;
+
+    use super::*;
+    use crate::store::{StoreOptions, database_time};
+
+    async fn opened(database: &TestDatabase) -> Store {
+        let options = StoreOptions::alone(database.url().to_owned());
+        Store::open(&options).await.unwrap()
+    }
+
+    fn account(id: i64) -> user::Model {
+        let now = database_time();
+        user::Model {
+            id: UserId(id),
+            username: format!("user {id}"),
+            username_key: None,
+            password: String::new(),
+            email: String::new(),
+            email_key: None,
+            first_name: String::new(),
+            last_name: String::new(),
+            is_staff: false,
+            is_active: true,
+            avatar: None,
+            date_joined: now,
+            last_login: None,
+            last_seen: None,
+            tokens_valid_after: None,
+            changed_at: now,
+        }
+    }
+
+    /// Somebody new, who is given a number.
+    async fn registers(store: &Store, name: &str) -> i64 {
+        let row = user::Model {
+            username: name.to_owned(),
+            ..account(0)
+        };
+        let row = user::ActiveModel {
+            id: NotSet,
+            ..row.into_active_model().reset_all()
+        };
+        row.insert(store.write()).await.unwrap().id.0
+    }
+
+    fn chat(key: &str, kept: Option<i64>) -> ImportedChat {
+        ImportedChat {
+            key: key.to_owned(),
+            row: chat::Model {
+                id: ChatId(kept.unwrap_or(0)),
+                kind: ChatKind::Group,
+                name: Some(key.to_owned()),
+                room_name: None,
+                room_key: None,
+                pair_key: None,
+                support_user_id: None,
+                created_by: UserId(1),
+                created_at: database_time(),
+                last_seq: Seq(0),
+                message_count: 0,
+                last_message_at: None,
+                is_private: false,
+                is_deleted: false,
+                support_read_seq: Seq(0),
+                waiting_seq: None,
+                waiting_since: None,
+            },
+            keeps_id: kept.is_some(),
+            members: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn accounts_that_kept_their_numbers_leave_the_next_ones_to_others() {
+        let database = TestDatabase::new();
+        let store = opened(&database).await;
+        let rows = [1, 2, 3, 7].map(account);
+        store.import_accounts(rows.into()).await.unwrap();
+        assert_eq!(registers(&store, "anna").await, 8);
+        store.import_accounts(vec![account(5)]).await.unwrap();
+        assert_eq!(registers(&store, "boris").await, 9);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn chats_that_are_given_a_number_are_given_a_free_one() {
+        let database = TestDatabase::new();
+        let store = opened(&database).await;
+        let chats = vec![
+            chat("a", Some(1)),
+            chat("b", Some(2)),
+            chat("c", None),
+            chat("d", Some(9)),
+        ];
+        let ids = store.import_chats("one", chats).await.unwrap();
+        assert_eq!(ids, [1, 2, 3, 9].map(ChatId));
+        let more = vec![chat("a", None)];
+        assert_eq!(
+            store.import_chats("another", more).await.unwrap(),
+            [ChatId(10)]
+        );
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn counting_on_never_gives_a_number_again_that_somebody_had() {
+        let database = TestDatabase::new();
+        let store = opened(&database).await;
+        store.count_on().await.unwrap();
+        assert_eq!(registers(&store, "anna").await, 1);
+        assert_eq!(registers(&store, "boris").await, 2);
+        let boris = user::Entity::delete_by_id(UserId(2));
+        boris.exec(store.write()).await.unwrap();
+        store.count_on().await.unwrap();
+        assert_eq!(registers(&store, "vera").await, 3);
+        // As a program wrote them that counted nothing.
+        let row = account(20).into_active_model().reset_all();
+        row.insert(store.write()).await.unwrap();
+        store.count_on().await.unwrap();
+        assert_eq!(registers(&store, "gleb").await, 21);
+        store.close().await;
     }
 }

@@ -1,13 +1,17 @@
 //! A Django project that keeps the accounts, and this service beside it.
 
+use entity::user;
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::json;
 use tempfile::TempDir;
-use tertulia::settings::{PasswordHasher, Secret, Settings, UsersOf};
+use tertulia::settings::{DatabaseUrl, PasswordHasher, Settings, UsersOf};
+use test_database::TestDatabase;
 
 use crate::support::{
     Handshake, Person, Request, Server,
+    binary::runs_in,
     django::{PASSWORD, Project, STORED},
-    tokens,
+    look_around, tokens,
 };
 
 /// A project and the service beside it; the project's secret is the service's.
@@ -21,7 +25,7 @@ async fn beside(change: impl FnOnce(&mut Settings)) -> (Project, TempDir, Server
 async fn server_of(project: &Project, change: impl FnOnce(&mut Settings)) -> Server {
     Server::start_with(|settings| {
         settings.django.users = UsersOf::Django;
-        settings.django.django_database_url = Some(Secret::new(project.url()));
+        settings.django.django_database_url = Some(DatabaseUrl::new(project.url()));
         settings.passwords.password_hasher = PasswordHasher::Pbkdf2Sha256;
         change(settings);
     })
@@ -284,35 +288,40 @@ async fn a_token_that_one_of_them_blacklists_is_blacklisted_at_the_other() {
     assert_eq!(project.text(&count).await, "1");
 }
 
+/// A user model of a project's own.
+const PEOPLE: &str =
+    "CREATE TABLE people (number integer PRIMARY KEY, login varchar(60) NOT NULL UNIQUE,
+    secret varchar(128) NOT NULL, is_active bool NOT NULL)";
+
+fn reads_people(settings: &mut Settings) {
+    settings.django.django_user_table = "people".to_owned();
+    let renamed = [
+        ("id", "number"),
+        ("username", "login"),
+        ("password", "secret"),
+        ("email", ""),
+        ("first_name", ""),
+        ("last_name", ""),
+        ("is_staff", ""),
+        ("is_superuser", ""),
+        ("date_joined", ""),
+    ];
+    settings.django.django_user_columns = renamed
+        .map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()))
+        .into();
+}
+
 #[tokio::test]
 async fn a_user_model_of_the_project_s_own_is_told_by_settings() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let project = Project::begins(dir.path()).await;
+    project.does(PEOPLE).await;
     project
         .does(&format!(
-            "CREATE TABLE people (number integer PRIMARY KEY, login varchar(60) NOT NULL UNIQUE,
-                secret varchar(128) NOT NULL, is_active bool NOT NULL);
-             INSERT INTO people VALUES (3, 'anna', '{STORED}', 1)"
+            "INSERT INTO people VALUES (3, 'anna', '{STORED}', 1)"
         ))
         .await;
-    let server = server_of(&project, |settings| {
-        settings.django.django_user_table = "people".to_owned();
-        let renamed = [
-            ("id", "number"),
-            ("username", "login"),
-            ("password", "secret"),
-            ("email", ""),
-            ("first_name", ""),
-            ("last_name", ""),
-            ("is_staff", ""),
-            ("is_superuser", ""),
-            ("date_joined", ""),
-        ];
-        settings.django.django_user_columns = renamed
-            .map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()))
-            .into();
-    })
-    .await;
+    let server = server_of(&project, reads_people).await;
     assert_eq!(
         signs_in(&server, "anna", PASSWORD)
             .await
@@ -322,4 +331,80 @@ async fn a_user_model_of_the_project_s_own_is_told_by_settings() {
     let boris = server.user("boris").await;
     let row = format!("SELECT login FROM people WHERE number = {}", boris.id);
     assert_eq!(project.text(&row).await, "boris");
+}
+
+/// A database in which a project's people stand beside our tables, on the kind that the stories run on.
+async fn with_people(count: i64) -> TestDatabase {
+    let database = TestDatabase::new();
+    let rows: Vec<_> = (1..=count)
+        .map(|number| format!("({number}, 'person{number}', '{STORED}', TRUE)"))
+        .collect();
+    let opened = look_around::open(database.url()).await;
+    let insert = format!("INSERT INTO people VALUES {}", rows.join(", "));
+    for sql in [PEOPLE, &insert] {
+        let done = opened.execute_unprepared(sql).await;
+        done.expect("a table of people");
+    }
+    database
+}
+
+/// The service on such a database; a MariaDB is called by its own name.
+async fn server_beside(people: &TestDatabase) -> Server {
+    let url = people.url();
+    Server::start_with(|settings| {
+        settings.storage.database_url = DatabaseUrl::new(url);
+        settings.django.users = UsersOf::Django;
+        let theirs = url.replacen("mysql:", "mariadb:", 1);
+        settings.django.django_database_url = Some(DatabaseUrl::new(theirs));
+        reads_people(settings);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn of_more_accounts_than_are_read_at_once_every_one_is_known_from_the_start() {
+    let people = with_people(2000).await;
+    let _server = server_beside(&people).await;
+    let database = look_around::open(people.url()).await;
+    let known = user::Entity::find().count(&database).await;
+    assert_eq!(known.expect("the accounts"), 2000);
+}
+
+#[tokio::test]
+async fn who_registers_when_django_has_gone_is_given_nobody_else_s_number() {
+    let people = with_people(3).await;
+    drop(server_beside(&people).await);
+    let url = people.url();
+    let server =
+        Server::start_with(|settings| settings.storage.database_url = DatabaseUrl::new(url)).await;
+    let person = signs_in(&server, "person2", PASSWORD).await;
+    assert_eq!(person.map(|person| person.id), Some(2));
+    assert!(server.user("newcomer").await.id > 3);
+}
+
+#[test]
+fn a_project_s_database_that_can_not_be_read_is_refused_by_its_setting_and_without_its_password() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    for (url, problem) in [
+        (
+            "oracle://site:hunter2@db/site",
+            "oracle://... is none of sqlite://, postgres:// and mysql:// (mariadb://)",
+        ),
+        (
+            "postgres://site:hunter2@db:many/site",
+            "is not a URL such as postgres://user:password@host/name",
+        ),
+        (
+            "mariadb://site:hunter2#@db/site",
+            "is not a URL such as mariadb://user:password@host/name",
+        ),
+    ] {
+        let refused = runs_in(&place, &["serve", "--django-database-url", url], "");
+        assert_eq!(refused.status.code(), Some(2), "{url}");
+        assert_eq!(
+            String::from_utf8_lossy(&refused.stderr),
+            format!("tertulia: TERTULIA_DJANGO_DATABASE_URL: {problem}\n")
+        );
+    }
+    assert!(!place.path().join("data").exists());
 }

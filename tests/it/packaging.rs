@@ -10,6 +10,8 @@ use std::{
 use serde_json::Value;
 use tertulia::{metrics, settings::Settings};
 
+use crate::support::{Request, Server};
+
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -249,6 +251,49 @@ fn nginx_takes_the_example() {
         "{said}{}",
         fs::read_to_string(&log).unwrap_or_default()
     );
+}
+
+#[test]
+fn nginx_tells_everywhere_which_host_is_asked_for() {
+    for name in ["packaging/nginx.conf", "examples/nginx.conf"] {
+        let text = file(name);
+        let places: Vec<&str> = text
+            .split("location ")
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+            .filter(|place| place.contains("proxy_pass "))
+            .collect();
+        assert!(!places.is_empty(), "{name}");
+        for place in places {
+            // Else it tells the name of the upstream, which isn't among ALLOWED_HOSTS.
+            assert!(
+                place.contains("proxy_set_header Host $http_host;"),
+                "{name}: {place}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_watches_over_the_service_may_call_it_by_any_name_and_nobody_else() {
+    let server = Server::start_with(|settings| {
+        settings.listening.allowed_hosts = vec!["chat.example".to_owned()];
+    })
+    .await;
+    let asks = async |target: &str, host: &str| {
+        let request = Request::new("GET", target).header("Host", host);
+        request.send(server.address()).await.status
+    };
+    // nginx's upstream, and the address of a node.
+    for host in ["tertulia", "10.0.0.5:8000", "chat.example"] {
+        for target in ["/healthz", "/readyz", "/readyz/"] {
+            assert_eq!(asks(target, host).await, 200, "{target} of {host}");
+        }
+    }
+    for target in ["/api/users/me/", "/metrics", "/healthz/more", "/"] {
+        assert_eq!(asks(target, "tertulia").await, 400, "{target}");
+        assert_ne!(asks(target, "chat.example").await, 400, "{target}");
+    }
 }
 
 /// A Dockerfile's instructions, each on one line.

@@ -28,9 +28,10 @@ struct Open {
     key: String,
     id: Option<ChatId>,
     read_until: HashMap<UserId, Time>,
-    known: HashMap<String, MessageId>,
+    known: HashMap<String, (MessageId, Option<MessageId>)>,
     batch: Vec<ImportedMessage>,
-    /// Client ids: of a message, and of the one that it answers.
+    /// Client ids: of a message, and of the one that it answers, which may come after it. They are written when all of
+    /// the chat's messages are there; an import that was interrupted before finds them among those that are known.
     replies: Vec<(String, String)>,
 }
 
@@ -89,17 +90,20 @@ pub(super) async fn import(
         }
         let Some(chat) = &mut open else { continue };
         let client_id = client_id(table, row[places.id].as_deref().unwrap_or_default());
-        if chat.known.contains_key(&client_id) {
+        let answered = places.reply_to.of(&row);
+        let answered = answered.map(|key| self::client_id(table, key));
+        if let Some((_, reply_to)) = chat.known.get(&client_id) {
             counts.known += 1;
+            let unwritten = answered.filter(|_| reply_to.is_none());
+            chat.replies
+                .extend(unwritten.map(|answered| (client_id, answered)));
             continue;
         }
         let Some(message) = places.message(&row, &client_id, people, work) else {
             continue;
         };
-        if let Some(answered) = places.reply_to.of(&row) {
-            let answered = self::client_id(table, answered);
-            chat.replies.push((client_id, answered));
-        }
+        chat.replies
+            .extend(answered.map(|answered| (client_id, answered)));
         counts.new += 1;
         chat.batch.push(message);
         if chat.batch.len() == MESSAGES_AT_ONCE {
@@ -147,7 +151,7 @@ impl Open {
         };
         let ids = work.to.client_ids(chat).await?;
         let replies = self.replies.iter();
-        let replies = replies.filter_map(|(reply, to)| Some((*ids.get(reply)?, *ids.get(to)?)));
+        let replies = replies.filter_map(|(reply, to)| Some((ids.get(reply)?.0, ids.get(to)?.0)));
         work.to.import_replies(replies.collect()).await?;
         Ok(())
     }

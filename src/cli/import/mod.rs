@@ -21,6 +21,7 @@ use super::{Outcome, Place, open_store, print};
 use crate::{
     data_dir::DataDir,
     logging,
+    settings::DatabaseUrl,
     store::{Foreign, Store},
 };
 use mapping::Mapping;
@@ -45,6 +46,7 @@ enum Source {
 #[derive(Args, Debug)]
 struct Django {
     /// The project's database, as in sqlite:///srv/site/db.sqlite3 or postgres://user@host/site
+    // Checked in `run`: whatever clap refuses it shows whole, and this may hold a password.
     #[arg(long, value_name = "URL")]
     from: String,
     /// Which tables and columns hold users, chats, members and messages; without, Django's own
@@ -74,6 +76,8 @@ impl Import {
     pub(super) async fn run(self) -> Outcome {
         logging::start(&self.place.logging);
         let Source::Django(django) = self.source;
+        let from =
+            DatabaseUrl::parse(&django.from).map_err(|problem| format!("--from: {problem}"))?;
         let mapping = match &django.mapping {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
@@ -95,7 +99,7 @@ impl Import {
         if writes && !pending.is_empty() {
             migration::up(to.write()).await?;
         }
-        let from = Foreign::open(&django.from, 1).await;
+        let from = Foreign::open(from.reveal(), 1).await;
         let mut work = Work {
             from: from.map_err(|error| format!("--from: {error}"))?,
             to,
@@ -113,13 +117,14 @@ impl Import {
 
 impl Work {
     async fn run(&mut self, mapping: &Mapping) -> Outcome {
+        if self.writes {
+            // What an earlier version of this left behind, where it was interrupted.
+            self.to.count_on().await?;
+        }
         let people = users::import(self, &mapping.users).await?;
         for table in &mapping.chats {
             let chats = chats::import(self, table, &people).await?;
             messages::import(self, table, &people, chats).await?;
-        }
-        if self.writes {
-            self.to.count_on().await?;
         }
         Ok(())
     }
