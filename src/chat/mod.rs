@@ -56,7 +56,7 @@ pub use event::{
 };
 pub use export::{Changed, Exported, Exports, Membership, Reacted};
 pub use follow::{Followed, FollowedChats};
-pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay};
+pub use history::{Direction, History, KeysetPage, NumberedPage, PageNumber, Replay, Stretch};
 pub use limits::Limits;
 pub use members::{Member, Members};
 pub use messages::{EditMessage, Messages, SendMessage, Sent};
@@ -211,7 +211,7 @@ impl Domain {
         core.store.read_clock().await?;
         core.remember_sends().await?;
         let recalling = core.clone();
-        let recalls = tokio::spawn(async move { recalling.keep_recalling().await });
+        let recalls = tokio::spawn(async move { recalling.common.keep_recalling().await });
         let recovery = Recovery::start(
             core.clone(),
             accounts.clone(),

@@ -90,14 +90,14 @@ impl Recovery {
                 core: core.clone(),
                 codes: codes.clone(),
                 mailer,
-                of_account: Windows::common("mails", MAILS_OF_ACCOUNT, HOUR, &core.lease),
-                of_address: Windows::common("mails_from", MAILS_OF_ADDRESS, HOUR, &core.lease),
+                of_account: core.common.windows("mails", MAILS_OF_ACCOUNT, HOUR),
+                of_address: core.common.windows("mails_from", MAILS_OF_ADDRESS, HOUR),
             };
             asked = Some(sender);
             clerk = Some(tokio::spawn(work.run(receiver)));
         }
         Recovery {
-            throttle: Throttle::new("recoveries", core.limits.signin_failures, &core.lease),
+            throttle: Throttle::new("recoveries", core.limits.signin_failures, &core.common),
             core,
             accounts,
             revocations,

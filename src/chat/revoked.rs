@@ -1,5 +1,5 @@
 //! What ended sign-ins: the node's memory of them, by which every access token is checked without a query, and the
-//! word to the sockets that they touch.
+//! word to the sockets that they touch. To sockets it is told, too, that an account has changed.
 //!
 //! Relies on: an access token lives no longer than `remembered_for`; the sweep brings what other nodes ended.
 //! Bounded by: `SESSIONS_MAX`; beyond it the oldest are forgotten, and tokens so old that one of those might be theirs
@@ -78,6 +78,7 @@ pub(crate) enum Known {
 }
 
 type Listener = Box<dyn Fn(&Revoked) + Send + Sync>;
+type Watcher = Box<dyn Fn(UserId, bool) + Send + Sync>;
 
 /// Sign-ins that have ended, as far as a token of theirs may still be good.
 pub(crate) struct Revocations {
@@ -87,6 +88,7 @@ pub(crate) struct Revocations {
     /// Users whose tokens ended, as told to the listeners since the last sweep but one.
     told: Mutex<HashMap<UserId, Time>>,
     listeners: RwLock<Vec<Listener>>,
+    watchers: RwLock<Vec<Watcher>>,
 }
 
 #[derive(Default)]
@@ -106,6 +108,7 @@ impl Revocations {
             sessions: RwLock::default(),
             told: Mutex::default(),
             listeners: RwLock::default(),
+            watchers: RwLock::default(),
         }
     }
 
@@ -113,6 +116,13 @@ impl Revocations {
     /// sign-in and must not block.
     pub(crate) fn listen(&self, listener: impl Fn(&Revoked) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Has it told to `watcher` from now on that an account has changed, and whether it is an operator's: once `People`
+    /// knows it, and after the sign-ins that ended with it. Perhaps more than once, and by whoever changes it: it must
+    /// not block.
+    pub(crate) fn watch(&self, watcher: impl Fn(UserId, bool) + Send + Sync + 'static) {
+        self.watchers.write().push(Box::new(watcher));
     }
 
     /// Whether a session has ended, from memory.
@@ -142,12 +152,14 @@ impl Revocations {
 
     /// An account has changed: this is what it is now.
     pub(crate) fn change_account(&self, row: user::Model) {
+        let (user, is_staff) = (row.id, row.is_staff);
         self.people.refresh(row);
+        self.tell_change(user, is_staff);
     }
 
     /// An account has changed, and all its sign-ins ended with that: these sessions, and tokens without one.
     pub(crate) fn end_sign_ins(&self, row: user::Model, ended: &[SessionId], now: Time) {
-        let (user, valid_after) = (row.id, row.tokens_valid_after);
+        let (user, valid_after, is_staff) = (row.id, row.tokens_valid_after, row.is_staff);
         self.people.refresh(row);
         for session in ended {
             self.end_session(session, user, now);
@@ -155,6 +167,7 @@ impl Revocations {
         if let Some(valid_after) = valid_after {
             self.end_tokens(user, valid_after);
         }
+        self.tell_change(user, is_staff);
     }
 
     /// What was read from the database, where all nodes' changes since a moment stand: what is new of it takes effect.
@@ -169,12 +182,13 @@ impl Revocations {
             self.end_session(&session, user, now);
         }
         for row in users {
-            let (user, valid_after) = (row.id, row.tokens_valid_after);
+            let (user, valid_after, is_staff) = (row.id, row.tokens_valid_after, row.is_staff);
             self.people.refresh(row);
             // What ended earlier was told then: the row is here for another change.
             if let Some(valid_after) = valid_after.filter(|at| *at >= since) {
                 self.end_tokens(user, valid_after);
             }
+            self.tell_change(user, is_staff);
         }
         self.told.lock().retain(|_, at| *at >= since);
         self.forget(now);
@@ -189,6 +203,12 @@ impl Revocations {
     fn tell(&self, revoked: Revoked) {
         for listener in self.listeners.read().iter() {
             listener(&revoked);
+        }
+    }
+
+    fn tell_change(&self, user: UserId, is_staff: bool) {
+        for watcher in self.watchers.read().iter() {
+            watcher(user, is_staff);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Who may see a chat: asked before every reading operation. What is written is checked in the writer's transaction.
 
-use entity::{ChatId, Role, Seq, UserId, message};
+use entity::{ChatId, MessageId, Role, Seq, UserId, message};
 
 use crate::{
     chat::{Actor, ChatError, Thing, core::Core},
-    store::{EnterRow, PageAsked, Stored},
+    store::{EnterRow, PageAsked, PageRow, Stored},
 };
 
 /// A chat as a member stands to it.
@@ -58,21 +58,22 @@ impl Core {
         chat: ChatId,
         asked: PageAsked,
     ) -> Result<Page, ChatError> {
-        let row = self
-            .store
-            .find_page(chat, actor.id(), actor.is_staff, asked)
-            .await?;
-        let row = row.ok_or(ChatError::NotFound(Thing::Chat))?;
-        let standing = stand(actor, row.entered)?;
-        if asked.place.is_some() {
-            // What the caller hid from themselves is no place either.
-            let place = row.place.filter(|place| *place > standing.visible_above());
-            place.ok_or(ChatError::NotFound(Thing::Message))?;
-        }
-        Ok(Page {
-            standing,
-            messages: row.messages,
-        })
+        let store = &self.store;
+        let row = store.find_page(chat, actor.id(), actor.is_staff, asked);
+        shown(actor, asked.place.is_some(), row.await?)
+    }
+
+    /// The newest messages, or the newest before one, without those deleted: they don't count.
+    pub(crate) async fn newest_said(
+        &self,
+        actor: &Actor,
+        chat: ChatId,
+        before: Option<MessageId>,
+        limit: u64,
+    ) -> Result<Page, ChatError> {
+        let store = &self.store;
+        let row = store.find_newest_said(chat, actor.id(), actor.is_staff, before, limit);
+        shown(actor, before.is_some(), row.await?)
     }
 
     /// Others' messages after what the caller has read, counted to 1000.
@@ -86,6 +87,21 @@ impl Core {
             }
         }
     }
+}
+
+/// A page that the caller may see.
+fn shown(actor: &Actor, names_place: bool, row: Option<PageRow>) -> Result<Page, ChatError> {
+    let row = row.ok_or(ChatError::NotFound(Thing::Chat))?;
+    let standing = stand(actor, row.entered)?;
+    if names_place {
+        // What the caller hid from themselves is no place either.
+        let place = row.place.filter(|place| *place > standing.visible_above());
+        place.ok_or(ChatError::NotFound(Thing::Message))?;
+    }
+    Ok(Page {
+        standing,
+        messages: row.messages,
+    })
 }
 
 /// What the caller is to a chat.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use entity::{ChatId, Time, UserId};
+use entity::{ChatId, MessageId, Time, UserId};
 
 use crate::chat::{
-    Actor, ChatError, ChatListed, Chats, Message, Profile, Thing, core::Core,
+    Actor, ChatError, ChatListed, Chats, Message, Profile, Text, Thing, core::Core,
     follow::support_open_since,
 };
 
@@ -32,8 +32,10 @@ impl Support {
         Ok(chat.map(|chat| chat.id))
     }
 
-    /// The caller's own support chat, made where they have none.
-    pub async fn open_chat(&self, actor: &Actor) -> Result<ChatId, ChatError> {
+    /// The caller's own support chat, in which they are about to say something; made where they have none, and where that
+    /// can be said.
+    pub async fn open_chat(&self, actor: &Actor, text: &str) -> Result<ChatId, ChatError> {
+        Text::parse(text, self.core.limits.message_chars)?;
         let chats = Chats {
             core: self.core.clone(),
         };
@@ -67,13 +69,23 @@ impl Support {
         Ok((chat, self.core.people.profile(customer).await?))
     }
 
-    /// The newest messages of several chats that the caller follows, oldest first; deleted ones are left out.
+    /// The newest messages of several chats that the caller follows, or of those before a message of one of them, oldest
+    /// first; deleted ones are left out.
     pub async fn newest(
         &self,
         chats: &[ChatId],
+        before: Option<MessageId>,
         limit: u64,
     ) -> Result<Vec<Arc<Message>>, ChatError> {
-        let mut rows = self.core.store.newest_messages(chats, limit).await?;
+        let store = &self.core.store;
+        if let Some(before) = before {
+            let place = store.find_messages(&[before]).await?;
+            let is_theirs = place.iter().any(|row| chats.contains(&row.chat_id));
+            is_theirs
+                .then_some(())
+                .ok_or(ChatError::NotFound(Thing::Message))?;
+        }
+        let mut rows = store.newest_messages(chats, before, limit).await?;
         rows.reverse();
         self.core.messages(rows).await
     }

@@ -8,14 +8,13 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
-    sync::Arc,
     time::Duration,
 };
 
 use entity::UserId;
 use sha2::{Digest, Sha256};
 
-use crate::lease::{Key, Lease, Slot, Windows};
+use crate::lease::{CommonWindows, Key, Slot, Windows};
 
 /// In which failures count.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -73,10 +72,10 @@ pub(crate) struct Attempt<'t> {
 
 impl Throttle {
     /// At most so many failures at the doors of this name, 0 = no limit.
-    pub(crate) fn new(doors: &'static str, failures: u32, lease: &Arc<dyn Lease>) -> Self {
+    pub(crate) fn new(doors: &'static str, failures: u32, common: &CommonWindows) -> Self {
         Throttle {
-            accounts: Windows::common(doors, failures, PERIOD, lease),
-            addresses: Windows::common(doors, failures, PERIOD, lease),
+            accounts: common.windows(doors, failures, PERIOD),
+            addresses: common.windows(doors, failures, PERIOD),
         }
     }
 
@@ -146,12 +145,14 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::lease::MemoryLease;
 
     fn throttle_of(failures: u32) -> Throttle {
-        let lease: Arc<dyn Lease> = Arc::new(MemoryLease::default());
-        Throttle::new("signins", failures, &lease)
+        let common = CommonWindows::new(Arc::new(MemoryLease::default()));
+        Throttle::new("signins", failures, &common)
     }
 
     async fn fail(throttle: &Throttle, user: i64, address: &str) -> bool {

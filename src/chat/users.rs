@@ -170,11 +170,10 @@ impl Users {
         avatars: Avatars,
     ) -> Self {
         Users {
-            registrations: Windows::common(
+            registrations: core.common.windows(
                 "registrations",
                 core.limits.registrations_per_hour,
                 HOUR,
-                &core.lease,
             ),
             core,
             accounts,

@@ -98,15 +98,27 @@ fn page(database: DbBackend, within: &str, order: &str) -> String {
     )
 }
 
-static NEWEST: Sql = Sql::new(|database| page(database, "", "DESC"));
-static BEFORE: Sql = Sql::new(|database| page(database, "AND x.seq < PLACE", "DESC"));
-static AFTER: Sql = Sql::new(|database| page(database, "AND x.seq > PLACE", "ASC"));
+const IS_BEFORE: &str = "AND x.seq < PLACE";
+/// Where deleted messages are left out, they take nobody's place in a page: it is full, however many lie between.
+const IS_SAID: &str = "AND NOT x.is_deleted";
 
-static SINCE: Sql = Sql::new(|database| {
-    let messages =
-        "SELECT x.* FROM message x WHERE x.chat_id = ?1 AND x.seq > ?2 ORDER BY x.seq LIMIT ?3";
-    format!("SELECT {} AS page", page_of(database, messages))
-});
+static NEWEST: Sql = Sql::new(|database| page(database, "", "DESC"));
+static BEFORE: Sql = Sql::new(|database| page(database, IS_BEFORE, "DESC"));
+static AFTER: Sql = Sql::new(|database| page(database, "AND x.seq > PLACE", "ASC"));
+static NEWEST_SAID: Sql = Sql::new(|database| page(database, IS_SAID, "DESC"));
+static BEFORE_SAID: Sql =
+    Sql::new(|database| page(database, &format!("{IS_BEFORE} {IS_SAID}"), "DESC"));
+
+/// Messages of chat ?1 above the number ?2.
+fn since(database: DbBackend, within: &str) -> String {
+    let messages = format!(
+        "SELECT x.* FROM message x WHERE x.chat_id = ?1 AND x.seq > ?2 {within} ORDER BY x.seq LIMIT ?3"
+    );
+    format!("SELECT {} AS page", page_of(database, &messages))
+}
+
+static SINCE: Sql = Sql::new(|database| since(database, ""));
+static SINCE_SAID: Sql = Sql::new(|database| since(database, IS_SAID));
 
 /// The page's message; `entry` says which column is which.
 #[derive(Deserialize)]
@@ -143,11 +155,44 @@ impl Store {
         may_look: bool,
         asked: PageAsked,
     ) -> Stored<Option<PageRow>> {
-        let (place, sql) = match asked.place {
-            None => (None, &NEWEST),
-            Some(Place::Before(id)) => (Some(id), &BEFORE),
-            Some(Place::After(id)) => (Some(id), &AFTER),
+        let sql = match asked.place {
+            None => &NEWEST,
+            Some(Place::Before(_)) => &BEFORE,
+            Some(Place::After(_)) => &AFTER,
         };
+        self.page_by(sql, chat, user, may_look, asked).await
+    }
+
+    /// The newest messages of a chat that aren't deleted, or of those before one, for a user as in `find_page`.
+    pub async fn find_newest_said(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        may_look: bool,
+        before: Option<MessageId>,
+        limit: u64,
+    ) -> Stored<Option<PageRow>> {
+        let (place, sql) = match before {
+            None => (None, &NEWEST_SAID),
+            Some(id) => (Some(Place::Before(id)), &BEFORE_SAID),
+        };
+        let asked = PageAsked {
+            place,
+            skipped: 0,
+            limit,
+        };
+        self.page_by(sql, chat, user, may_look, asked).await
+    }
+
+    async fn page_by(
+        &self,
+        sql: &Sql,
+        chat: ChatId,
+        user: UserId,
+        may_look: bool,
+        asked: PageAsked,
+    ) -> Stored<Option<PageRow>> {
+        let place = asked.place.map(|(Place::Before(id) | Place::After(id))| id);
         let stranger = if may_look { "member" } else { "banned" };
         let values = [
             user.into(),
@@ -177,10 +222,30 @@ impl Store {
         since: Seq,
         limit: u64,
     ) -> Stored<Vec<message::Model>> {
+        self.since_by(&SINCE, chat, since, limit).await
+    }
+
+    /// The same of what was said and isn't deleted.
+    pub async fn said_since(
+        &self,
+        chat: ChatId,
+        since: Seq,
+        limit: u64,
+    ) -> Stored<Vec<message::Model>> {
+        self.since_by(&SINCE_SAID, chat, since, limit).await
+    }
+
+    async fn since_by(
+        &self,
+        sql: &Sql,
+        chat: ChatId,
+        since: Seq,
+        limit: u64,
+    ) -> Stored<Vec<message::Model>> {
         let values = [chat.into(), since.into(), limit.into()];
         let row = self
             .read()
-            .query_one_raw(statement(self.read(), &SINCE, values))
+            .query_one_raw(statement(self.read(), sql, values))
             .await?;
         row.map_or(Ok(Vec::new()), |row| messages(&row, chat))
     }

@@ -1,6 +1,6 @@
 //! Support chats: which wait for an answer, and what was said last in them.
 
-use entity::{ChatId, Time, message};
+use entity::{ChatId, MessageId, Time, message};
 use sea_orm::{ConnectionTrait, EntityTrait};
 
 use super::{
@@ -27,6 +27,25 @@ static NEWEST: Sql = Sql::new(|database| {
          ORDER BY coalesce(c.last_message_at, c.created_at) DESC LIMIT ?2) c \
          JOIN message x ON x.chat_id = c.id AND x.seq > c.last_seq - ?3 \
          WHERE NOT x.is_deleted ORDER BY x.timestamp DESC, x.id DESC LIMIT ?2"
+    )
+});
+
+// The same before a message, whose chat needn't be one of those that were active last.
+static BEFORE: Sql = Sql::new(|database| {
+    let ids = ids(database);
+    let is_before = |row| {
+        format!(
+            "({row}.timestamp < b.timestamp OR ({row}.timestamp = b.timestamp AND {row}.id < b.id))"
+        )
+    };
+    let (any, this) = (is_before("y"), is_before("x"));
+    format!(
+        "SELECT x.* FROM (SELECT c.id, (SELECT y.seq FROM message y JOIN message b ON b.id = ?2 \
+         WHERE y.chat_id = c.id AND {any} ORDER BY y.seq DESC LIMIT 1) AS upto \
+         FROM {ids} j JOIN chat c ON c.id = j.id) c \
+         JOIN message b ON b.id = ?2 \
+         JOIN message x ON x.chat_id = c.id AND x.seq <= c.upto AND x.seq > c.upto - ?4 \
+         WHERE NOT x.is_deleted AND {this} ORDER BY x.timestamp DESC, x.id DESC LIMIT ?3"
     )
 });
 
@@ -58,15 +77,21 @@ impl Store {
         Ok((chats.collect::<Stored<_>>()?, count.unsigned_abs()))
     }
 
-    /// The newest messages of several chats that aren't deleted, newest first, among the last ones of each.
+    /// The newest messages of several chats that aren't deleted, newest first, among the last ones of each; or the newest
+    /// of those before a message.
     pub async fn newest_messages(
         &self,
         chats: &[ChatId],
+        before: Option<MessageId>,
         limit: u64,
     ) -> Stored<Vec<message::Model>> {
         // Signed: MySQL takes nothing unsigned from less than it.
         let last = i64::try_from(limit.saturating_mul(2)).unwrap_or(i64::MAX);
-        let asked = with_rows(self.read(), &NEWEST, &chats, [limit.into(), last.into()])?;
+        let (limit, last) = (limit.into(), last.into());
+        let asked = match before {
+            None => with_rows(self.read(), &NEWEST, &chats, [limit, last])?,
+            Some(before) => with_rows(self.read(), &BEFORE, &chats, [before.into(), limit, last])?,
+        };
         Ok(message::Entity::find()
             .from_raw_sql(asked)
             .all(self.read())

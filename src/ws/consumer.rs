@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use entity::{ChatId, SessionId, UserId};
+use entity::{ChatId, SessionId, Time, UserId};
 use tracing::{debug, info};
 
 use super::{
@@ -36,6 +36,10 @@ const VIOLATIONS_SPAN: Duration = Duration::from_secs(10);
 const VIOLATIONS_MAX: u32 = 20;
 /// A token without a session of ours: nobody can revoke it, so it is asked for again after a day.
 const SESSIONLESS_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// An access token doesn't tell when its session ends: so long after a sign-in by one that is asked for.
+const SESSION_ASKED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Who can't be told whether a session lives asks again.
+const SESSION_ASKED_AGAIN: Duration = Duration::from_secs(60);
 
 /// Frames of a connection whose answers are still to come.
 const LATER_MAX: usize = 64;
@@ -58,6 +62,14 @@ pub enum Reply {
     },
 }
 
+/// How long a sign-in may keep a socket open.
+enum Life {
+    /// So long.
+    Bounded(Duration),
+    /// As long as its session, which is asked for after this time: its use may have prolonged it.
+    Session(Duration),
+}
+
 type Later = Pin<Box<dyn Future<Output = Reply> + Send + Sync>>;
 
 /// What stands behind the consumers: who somebody is, and whatever their operations need.
@@ -71,6 +83,13 @@ pub trait World: Send + Sync + 'static {
     /// The same person as they are now, or why their sign-in has ended. Called once a connection
     /// can be found by those who end sign-ins: what ended before that is seen here.
     fn renew(&self, actor: &Actor) -> impl Future<Output = Result<Actor, AuthError>> + Send;
+
+    /// Until when a session lives, as of now, or that it has ended. Called when it was to end by what was known, at the
+    /// latest a day after the sign-in; then again.
+    fn lives_until(
+        &self,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Time, AuthError>> + Send;
 }
 
 /// Serves one connection. It exists while the connection is served: `connect` makes it,
@@ -92,6 +111,10 @@ pub trait Consumer: Sized + Send + 'static {
         cx: &mut Connection<Self::World>,
         handshake: &Handshake,
     ) -> impl Future<Output = Result<Self, Close>> + Send;
+
+    /// Whom it acts as, where it remembers that from one frame to the next. The machinery keeps it up to date: after a
+    /// change of the account, the next frame is served for them as they are then.
+    fn actor(&mut self) -> Option<&mut Actor>;
 
     /// Serves a text frame. An error ends the connection, after what was sent before it.
     fn receive(
@@ -258,12 +281,19 @@ impl<W: World> Connection<W> {
             Ok(actor) => actor,
             Err(error) => return Err(self.refuses(error)),
         };
+        if self.entry.sits_as_operator() && !actor.is_staff {
+            return Err(SignInRefused::Closed(close::NOT_A_MEMBER));
+        }
         let (id, user) = (self.id().0, actor.id().0);
         debug!(
             connection = id,
             user, "connection {id}: signed in as user {user}"
         );
-        self.ends_in(self.life_of(&actor));
+        self.lives(match credential {
+            // Such a token lives as long as its session.
+            Credential::Opaque(..) => Life::Session(time_until(actor.token_expires_at)),
+            _ => self.life_of(&actor),
+        });
         Ok(actor)
     }
 
@@ -305,37 +335,86 @@ impl<W: World> Connection<W> {
         self.entry.raise_frame_bytes_max(bytes_max);
     }
 
-    /// Somebody who signed in before their dialect let them is let in: the connection lives as long as their sign-in.
+    /// Somebody who signed in with their handshake, before their dialect let them, is let in: the connection lives as long
+    /// as their sign-in.
     pub fn stays_signed_in(&self, actor: &Actor) {
-        self.ends_in(self.life_of(actor));
+        self.lives(self.life_of(actor));
     }
 
     /// Without a sign-in by then the connection ends.
     pub fn must_sign_in_within(&self, time: Duration) {
-        self.ends_in(Some(time));
+        self.lives(Life::Bounded(time));
     }
 
-    /// How long a sign-in may keep a socket open, where there is a bound.
-    fn life_of(&self, actor: &Actor) -> Option<Duration> {
-        let until_expiry = (actor.token_expires_at - chrono::Utc::now())
-            .to_std()
-            .unwrap_or(Duration::ZERO);
-        if self.sockets.limits.ends_with_token {
-            return Some(until_expiry);
+    /// The connection is about to sit in somebody else's support chat, as an operator: it ends when its user is none any
+    /// more.
+    pub async fn sits_as_operator(&self, actor: &Actor) -> Result<(), Close> {
+        self.registry().seats_operator(&self.entry, actor.id());
+        // What was told before that found nothing to end.
+        match self.world().renew(actor).await {
+            Ok(actor) if actor.is_staff => Ok(()),
+            Ok(_) => Err(close::NOT_A_MEMBER),
+            Err(AuthError::Unavailable) => Err(close::UNAVAILABLE),
+            Err(_) => Err(self.entry.signed_out),
         }
-        actor.session.is_none().then_some(SESSIONLESS_MAX)
     }
 
-    fn ends_in(&self, time: Option<Duration>) {
-        let at = time.map_or(0, |time| {
-            // A sweep may be due at once: one more, so that nobody is ended early.
-            let ticks = time
-                .as_millis()
-                .div_ceil(1000)
-                .min(u128::from(u32::MAX / 2)) as u32;
-            self.registry().now() + ticks + 1
-        });
-        self.entry.pulse.set_deadline(at);
+    /// Whether the account of whoever is signed in has changed since this was last asked.
+    pub(super) fn takes_change(&self) -> bool {
+        self.entry.takes_change()
+    }
+
+    /// Brings somebody up to date. Where their sign-in has ended, the connection does.
+    pub(super) async fn renew(&self, actor: &mut Actor) -> Result<(), Close> {
+        match self.world().renew(actor).await {
+            Ok(now) => *actor = now,
+            Err(AuthError::Unavailable) => self.entry.keeps_change(),
+            Err(_) => return Err(self.entry.signed_out),
+        }
+        Ok(())
+    }
+
+    /// Asks whether the session lives on by which somebody is signed in. Where it doesn't, the connection ends.
+    pub(super) async fn ask_for_session(&self) -> Result<(), Close> {
+        self.entry.pulse.set_asks(0);
+        let Some(session) = self.session() else {
+            return Ok(());
+        };
+        let left = match self.world().lives_until(&session).await {
+            Ok(until) => time_until(until),
+            Err(AuthError::Unavailable) => SESSION_ASKED_AGAIN,
+            Err(_) => return Err(self.entry.signed_out),
+        };
+        self.lives(Life::Session(left));
+        Ok(())
+    }
+
+    /// Of a sign-in by anything but an opaque token.
+    fn life_of(&self, actor: &Actor) -> Life {
+        if self.sockets.limits.ends_with_token {
+            return Life::Bounded(time_until(actor.token_expires_at));
+        }
+        match &actor.session {
+            Some(_) => Life::Session(SESSION_ASKED_AFTER),
+            None => Life::Bounded(SESSIONLESS_MAX),
+        }
+    }
+
+    fn lives(&self, life: Life) {
+        let pulse = &self.entry.pulse;
+        let (ends, asks) = match life {
+            Life::Bounded(time) => (self.sweep_after(time), 0),
+            Life::Session(time) => (0, self.sweep_after(time)),
+        };
+        pulse.set_deadline(ends);
+        pulse.set_asks(asks);
+    }
+
+    /// The first sweep after so long. One may be due at once: one more, so that nobody is ended early.
+    fn sweep_after(&self, time: Duration) -> u32 {
+        let ticks = time.as_millis().div_ceil(1000);
+        let ticks = ticks.min(u128::from(u32::MAX / 2)) as u32;
+        self.registry().now() + ticks + 1
     }
 
     /// Counts one error of the client's.
@@ -348,4 +427,8 @@ impl<W: World> Connection<W> {
     fn millis(&self) -> u32 {
         self.entry.started.elapsed().as_millis() as u32
     }
+}
+
+fn time_until(moment: Time) -> Duration {
+    (moment - chrono::Utc::now()).to_std().unwrap_or_default()
 }

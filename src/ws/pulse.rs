@@ -33,6 +33,8 @@ pub(super) struct Pulse {
     parted: AtomicU32,
     /// When its sign-in must be done, or ends.
     deadline: AtomicU32,
+    /// When it is asked whether its session lives on.
+    asks: AtomicU32,
 }
 
 impl Pulse {
@@ -45,6 +47,7 @@ impl Pulse {
             closing: AtomicU32::new(0),
             parted: AtomicU32::new(0),
             deadline: AtomicU32::new(0),
+            asks: AtomicU32::new(0),
         }
     }
 
@@ -77,6 +80,17 @@ impl Pulse {
         self.deadline.store(at, Relaxed);
     }
 
+    /// Has the connection's task ask at this sweep whether its session lives on; 0 never.
+    pub(super) fn set_asks(&self, at: u32) {
+        self.asks.store(at, Relaxed);
+    }
+
+    /// Whether the connection's task is to ask that now.
+    pub(super) fn asks(&self, now: u32) -> bool {
+        let at = self.asks.load(Relaxed);
+        at != 0 && now >= at
+    }
+
     /// What is due: by the sweep, once a second.
     pub(super) fn examine(&self, now: u32, queue: &Queue, signed_out: Close) {
         let since = |time: &AtomicU32| match time.load(Relaxed) {
@@ -100,6 +114,9 @@ impl Pulse {
                 queue.cut_short();
             }
             return;
+        }
+        if self.asks(now) {
+            queue.nudge();
         }
         let deadline = self.deadline.load(Relaxed);
         if deadline != 0 && now >= deadline {

@@ -11,7 +11,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::{Duration, Instant},
 };
@@ -74,8 +77,12 @@ pub(super) struct Entry {
     pub(super) pulse: Pulse,
     pub(super) started: Instant,
     /// What its dialect says when a sign-in ends.
-    signed_out: Close,
+    pub(super) signed_out: Close,
     actor: Mutex<Option<Actor>>,
+    /// The account has changed since its consumer knew it.
+    is_outdated: AtomicBool,
+    /// It sits in somebody else's support chat, as an operator, and nowhere else.
+    sits_as_operator: AtomicBool,
     /// The size that a message of the client's may have.
     frame_bytes_max: AtomicUsize,
 }
@@ -182,6 +189,18 @@ impl Registry {
         }
     }
 
+    /// An account has changed: its connections know it with their next frames. In others' support chats nobody stays who
+    /// is no operator any more.
+    pub fn account_changed(&self, user: UserId, is_staff: bool) {
+        let users = self.users_of(user).lock();
+        for entry in users.get(&user).into_iter().flatten() {
+            entry.is_outdated.store(true, Release);
+            if !is_staff && entry.sits_as_operator() {
+                entry.queue.close(close::NOT_A_MEMBER);
+            }
+        }
+    }
+
     /// Ends all connections with 1012, evenly over this time, so that their clients don't come
     /// back all at once; comes back when they are gone. From its beginning nobody is let in.
     pub async fn drain(&self, over: Duration) {
@@ -228,6 +247,8 @@ impl Registry {
             started: Instant::now(),
             signed_out,
             actor: Mutex::new(None),
+            is_outdated: AtomicBool::new(false),
+            sits_as_operator: AtomicBool::new(false),
             frame_bytes_max: AtomicUsize::new(frame_bytes_max),
         });
         self.count.fetch_add(1, Relaxed);
@@ -299,6 +320,21 @@ impl Entry {
         self.actor.lock().as_ref()?.session.clone()
     }
 
+    /// Whether the account has changed since this was last asked.
+    pub(super) fn takes_change(&self) -> bool {
+        self.is_outdated.load(Relaxed) && self.is_outdated.swap(false, Acquire)
+    }
+
+    /// The change isn't known yet: it is to be asked for once more.
+    pub(super) fn keeps_change(&self) {
+        self.is_outdated.store(true, Relaxed);
+    }
+
+    /// Whether it ends when its user is no operator any more.
+    pub(super) fn sits_as_operator(&self) -> bool {
+        self.sits_as_operator.load(Relaxed)
+    }
+
     pub(super) fn frame_bytes_max(&self) -> usize {
         self.frame_bytes_max.load(Relaxed)
     }
@@ -347,6 +383,13 @@ impl Registry {
         of_user.push(entry.clone());
         *entry.actor.lock() = Some(actor);
         Ok(())
+    }
+
+    /// From now on this connection ends when its user is no operator any more. Whoever tells so takes the same lock: it
+    /// was told before, or finds the connection.
+    pub(super) fn seats_operator(&self, entry: &Entry, user: UserId) {
+        let _users = self.users_of(user).lock();
+        entry.sits_as_operator.store(true, Relaxed);
     }
 
     /// Nobody is signed in on this connection any more.

@@ -173,6 +173,10 @@ impl<C: Consumer> Socket<C> {
                         self.work.disconnect(close);
                         true
                     }
+                    None if self.asks_for_session() => {
+                        self.work.ask_for_session();
+                        true
+                    }
                     None => self.serve_next(cx),
                 };
                 if !has_begun {
@@ -189,6 +193,11 @@ impl<C: Consumer> Socket<C> {
             moved = true;
         }
         moved | self.await_close()
+    }
+
+    fn asks_for_session(&self) -> bool {
+        let registration = &self.registration;
+        registration.entry().pulse.asks(registration.now())
     }
 
     fn worked(&mut self, result: Result<(), Close>) {
@@ -214,16 +223,22 @@ impl<C: Consumer> Socket<C> {
         if !self.is_answered || !matches!(self.line, Line::Open) {
             return false;
         }
+        let had_room = self.inbound.has_room();
         match self
             .inbound
             .next(self.registration.entry().frame_bytes_max())
         {
             Ok(None) if self.is_at_end => self.gone(),
-            Ok(None) => return false,
+            Ok(None) => return self.has_made_room(had_room),
             Ok(Some(message)) => self.take_message(message),
             Err(broken) => self.fail(broken),
         }
         true
+    }
+
+    /// Whether the parser has just made room for what `read` had none for, and so left no waker: it is to read now.
+    fn has_made_room(&self, had_room: bool) -> bool {
+        !had_room && self.inbound.has_room()
     }
 
     fn take_message(&mut self, message: Message) {
@@ -267,6 +282,8 @@ impl<C: Consumer> Socket<C> {
         self.registration.entry().queue.close_now(close);
         self.ending.get_or_insert(close);
         self.line = Line::Over(last);
+        // Void, as what comes now: so there is room to read that.
+        self.inbound = Inbound::default();
     }
 
     /// After our close frame the peer's own is awaited; all else from it is thrown away.
@@ -274,6 +291,7 @@ impl<C: Consumer> Socket<C> {
         let Line::Parted(awaits) = self.line else {
             return false;
         };
+        let had_room = self.inbound.has_room();
         let mut is_gone = self.is_at_end;
         while awaits == Awaits::ItsClose && !is_gone {
             match self
@@ -291,8 +309,9 @@ impl<C: Consumer> Socket<C> {
         }
         if is_gone {
             self.gone();
+            return true;
         }
-        is_gone
+        self.has_made_room(had_room)
     }
 
     /// Writes all that waits, and last, where it is to end, the close frame.
@@ -400,6 +419,8 @@ impl<C: Consumer> Socket<C> {
 
 #[cfg(test)]
 mod tests {
+    use entity::{SessionId, Time};
+
     use super::*;
     use crate::{
         chat::{Actor, AuthError},
@@ -416,6 +437,10 @@ mod tests {
         async fn renew(&self, _: &Actor) -> Result<Actor, AuthError> {
             Err(AuthError::Missing)
         }
+
+        async fn lives_until(&self, _: &SessionId) -> Result<Time, AuthError> {
+            Err(AuthError::Missing)
+        }
     }
 
     struct Nobody;
@@ -426,6 +451,10 @@ mod tests {
 
         async fn connect(_: &mut Connection<Nowhere>, _: &Handshake) -> Result<Self, Close> {
             Err(close::FAULT)
+        }
+
+        fn actor(&mut self) -> Option<&mut Actor> {
+            None
         }
 
         async fn receive(&mut self, _: &mut Connection<Nowhere>, _: &str) -> Result<(), Close> {

@@ -134,9 +134,23 @@ impl<C: Consumer> Work<C> {
         self.begin(|mut served| {
             Box::pin(async move {
                 let Served { consumer, cx, .. } = &mut *served;
-                let received = guard::<C, _>(cx.id(), consumer.receive(cx, &frame)).await;
+                let received = guard::<C, _>(cx.id(), receive(consumer, cx, &frame)).await;
                 Outcome {
                     result: received.and_then(|received| received),
+                    served: Some(served),
+                }
+            })
+        });
+    }
+
+    /// Asks whether the session lives on by which somebody is signed in, if nothing else runs.
+    pub(super) fn ask_for_session(&mut self) {
+        self.begin(|served| {
+            Box::pin(async move {
+                let cx = &served.cx;
+                let asked = guard::<C, _>(cx.id(), cx.ask_for_session()).await;
+                Outcome {
+                    result: asked.and_then(|asked| asked),
                     served: Some(served),
                 }
             })
@@ -181,6 +195,20 @@ impl<C: Consumer> Work<C> {
             other => other,
         };
     }
+}
+
+/// What has changed of whoever sends a frame is known before it is served.
+async fn receive<C: Consumer>(
+    consumer: &mut C,
+    cx: &mut Connection<C::World>,
+    frame: &str,
+) -> Result<(), Close> {
+    if cx.takes_change()
+        && let Some(actor) = consumer.actor()
+    {
+        cx.renew(actor).await?;
+    }
+    consumer.receive(cx, frame).await
 }
 
 /// A panic becomes the close that tells of a fault.

@@ -508,3 +508,181 @@ async fn five_hundred_chats_connect_without_a_query_for_each() {
     // 100 ms in a release build, which is some ten times as fast.
     assert!(best.as_millis() < 1000, "{best:?}");
 }
+
+#[tokio::test]
+async fn who_is_no_operator_any_more_does_on_an_open_socket_what_anybody_may() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let [olga, boss] = [server.operator("olga").await, server.operator("boss").await];
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let said = [anna.says(&trip, "one").await, anna.says(&trip, "two").await];
+    let help = anna.creates(json!({"kind": "support"})).await;
+    anna.says(&help, "help!").await;
+    let mut phone = olga.follows().await;
+    // As long as she is one, she may delete what others say, and sits in a support chat that she asks for.
+    let delete = |message: &crate::support::Message| json!({"type": "delete_message", "chat_id": trip.id, "message_id": message.id});
+    phone.sends(delete(&said[0])).await;
+    phone
+        .sends(json!({"type": "sync", "chat_id": help.id, "since": 0}))
+        .await;
+    phone.resumes_chat_from(help.id, 0);
+    hears(&mut phone, "message", &help).await;
+    hears(&mut phone, "synced", &help).await;
+    assert_eq!(anna.reads_back(&trip).await, ["two", ""]);
+    let mut socket = olga.joins(&help).await;
+
+    let account = format!("/api/users/{}/", olga.id);
+    boss.patch(&account, json!({"is_staff": false}))
+        .await
+        .expect(200);
+    let close = socket.is_closed_at_last().await;
+    assert_eq!(close.code, 4003, "{close:?}");
+    let refused = olga.tries_to_join(&help).await.err();
+    assert_eq!(refused.map(|close| close.code), Some(4003));
+    phone.sends(delete(&said[1])).await;
+    hears_error(&mut phone, Some(&trip), "not_found", "No such chat").await;
+    for frame in [
+        json!({"type": "get_messages", "chat_id": help.id}),
+        json!({"type": "message", "chat_id": help.id, "text": "an operator speaks"}),
+        json!({"type": "read_messages", "chat_id": help.id}),
+    ] {
+        phone.sends(frame).await;
+        hears_error(&mut phone, Some(&help), "not_found", "No such chat").await;
+    }
+    // Her seat is taken away: what comes after that is of her own chats.
+    hears(&mut phone, "chat_removed", &help).await;
+    anna.says(&help, "are you there?").await;
+    let notes = olga.creates_group("notes", []).await;
+    hears(&mut phone, "chat_added", &notes).await;
+    assert_eq!(anna.reads_back(&trip).await, ["two", ""]);
+    assert_eq!(anna.reads_back(&help).await, ["are you there?", "help!"]);
+
+    // And who is made one may what they may, from the next frame on.
+    boss.patch(&account, json!({"is_staff": true}))
+        .await
+        .expect(200);
+    phone.sends(delete(&said[1])).await;
+    phone
+        .sends(json!({"type": "get_messages", "chat_id": help.id}))
+        .await;
+    let page = hears(&mut phone, "messages", &help).await;
+    assert_eq!(page["data"]["count"], 2);
+    assert_eq!(anna.reads_back(&trip).await, ["", ""]);
+}
+
+#[tokio::test]
+async fn a_new_name_is_told_with_what_is_said_on_sockets_that_were_open_before() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let pair = anna.opens_personal_chat(&boris).await;
+    let mut boriss = boris.joins(&pair).await;
+    let mut annas = anna.joins(&pair).await;
+    let mut list = anna.follows().await;
+    annas.says("before").await;
+    let before = boriss.hears("message").await;
+    assert_eq!(before["data"]["sender"]["username"], "anna");
+    hears(&mut list, "message", &pair).await;
+
+    anna.patch(
+        "/api/users/me/",
+        json!({"username": "anne", "last_name": "Tale"}),
+    )
+    .await
+    .expect(200);
+    annas.says("after").await;
+    let after = boriss.hears("message").await;
+    let sender = &after["data"]["sender"];
+    assert_eq!(
+        (&sender["username"], &sender["last_name"]),
+        (&json!("anne"), &json!("Tale"))
+    );
+    hears(&mut list, "message", &pair).await;
+    says(&mut list, &pair, "from the list").await;
+    let heard = boriss.hears("message").await;
+    assert_eq!(heard["data"]["sender"]["username"], "anne");
+    annas.types(true).await;
+    assert_eq!(boriss.hears("typing").await["username"], "anne");
+}
+
+#[tokio::test]
+async fn one_frame_is_one_error_however_many_chats_it_names_that_are_not_there() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let own = anna.creates_group("own", []).await;
+    let mut phone = anna.follows().await;
+    let mut since = serde_json::Map::from_iter([(own.id.to_string(), json!(0))]);
+    since.extend((900..930).map(|chat| (chat.to_string(), json!(0))));
+    for _ in 0..3 {
+        phone.sends(json!({"type": "sync", "since": since})).await;
+        let mut missing = Vec::new();
+        for _ in 0..31 {
+            let frame = phone.next_frame().await;
+            match frame["type"].as_str() {
+                Some("error") => missing.push(frame["chat_id"].as_i64().expect("a chat")),
+                _ => assert_eq!(
+                    (&frame["type"], &frame["chat_id"]),
+                    (&json!("synced"), &json!(own.id))
+                ),
+            }
+        }
+        missing.sort_unstable();
+        assert_eq!(missing, (900..930).collect::<Vec<i64>>());
+    }
+    phone.still_works().await;
+    // Frame by frame it ends as everywhere.
+    for _ in 0..20 {
+        phone
+            .sends(json!({"type": "sync", "chat_id": 900, "since": 0}))
+            .await;
+    }
+    assert_eq!(phone.is_closed_at_last().await.code, 4029);
+}
+
+#[tokio::test]
+async fn who_is_removed_before_they_have_read_to_the_end_is_told_so_when_they_ask_for_more() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut annas = anna.joins(&trip).await;
+    for number in 0..1001 {
+        annas.says(&number.to_string()).await;
+    }
+    for _ in 0..1001 {
+        annas.hears("message").await;
+    }
+    let mut phone = boris.follows().await;
+    phone
+        .sends(json!({"type": "sync", "chat_id": trip.id, "since": 0}))
+        .await;
+    phone.resumes_chat_from(trip.id, 0);
+    for _ in 0..1000 {
+        hears(&mut phone, "message", &trip).await;
+    }
+    let synced = hears(&mut phone, "synced", &trip).await;
+    assert_eq!(
+        (&synced["seq"], &synced["has_more"]),
+        (&json!(1000), &json!(true))
+    );
+    anna.removes(&trip, &boris).await;
+    let goes_on = json!({"type": "sync", "chat_id": trip.id, "since": 1000});
+    phone.sends(goes_on.clone()).await;
+    hears(&mut phone, "chat_removed", &trip).await;
+    hears_error(&mut phone, Some(&trip), "not_found", "No such chat").await;
+    // Once.
+    phone.sends(goes_on).await;
+    hears_error(&mut phone, Some(&trip), "not_found", "No such chat").await;
+    // Whoever was told by the hub isn't told again.
+    anna.adds(&trip, &boris).await;
+    let added = hears(&mut phone, "chat_added", &trip).await;
+    phone.resumes_chat_from(
+        trip.id,
+        added["data"]["last_seq"].as_i64().expect("a number"),
+    );
+    anna.removes(&trip, &boris).await;
+    hears(&mut phone, "member_left", &trip).await;
+    hears(&mut phone, "chat_removed", &trip).await;
+    phone
+        .sends(json!({"type": "sync", "chat_id": trip.id, "since": 1000}))
+        .await;
+    hears_error(&mut phone, Some(&trip), "not_found", "No such chat").await;
+}

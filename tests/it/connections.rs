@@ -587,6 +587,59 @@ async fn a_client_that_asks_and_does_not_read_is_not_served_on() {
     theatre.stop().await;
 }
 
+/// A peer that has read nothing: an answer waits for it, and behind that comes the beginning of `message`, more than is
+/// read ahead.
+async fn lags_behind(theatre: &Theatre, message: &[u8]) -> Peer {
+    const BEGUN: usize = 12 << 10;
+    let (mut peer, queue) = theatre.enters_as("slow").await;
+    stops_reading(theatre, &queue).await;
+    let begun = [&masked(FIN | TEXT, b"!page"), &message[..BEGUN]].concat();
+    peer.sends(&begun).await;
+    theatre
+        .becomes(|theatre| theatre.stage.pages.load(SeqCst) == 1)
+        .await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    while peer.hears_text().await.len() != 50_000 {}
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(DEADLINE, peer.sends(&message[BEGUN..]))
+        .await
+        .expect("a reader");
+    peer
+}
+
+#[tokio::test]
+async fn the_rest_of_a_message_is_read_whose_beginning_filled_what_is_read_ahead() {
+    let theatre = Theatre::build(Plan {
+        queue: wide_queue(),
+        ..Plan::default()
+    })
+    .await;
+    let message = "long ".repeat(4_000);
+    let mut peer = lags_behind(&theatre, &masked(FIN | TEXT, message.as_bytes())).await;
+    assert_eq!(peer.hears_text().await, message);
+    peer.leaves().await;
+    theatre.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_follows_a_broken_rule_is_thrown_away_so_that_the_code_arrives() {
+    let theatre = Theatre::build(Plan {
+        queue: wide_queue(),
+        ..Plan::default()
+    })
+    .await;
+    // An opcode that isn't any, and then more than the sockets' buffers take.
+    let broken = masked(FIN | 3, &vec![b'x'; MUCH]);
+    let mut peer = lags_behind(&theatre, &broken).await;
+    assert_eq!(peer.hears().await, Some(closing(1002, "Protocol error")));
+    drop(peer);
+    theatre.stop().await;
+}
+
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_one_that_answers_stays() {
     let theatre = Theatre::start().await;
@@ -679,6 +732,38 @@ async fn a_sign_in_that_ends_takes_its_connections_with_it_and_no_others() {
     other.says("still here").await;
     assert_eq!(other.hears_text().await, "still here");
     other.leaves().await;
+    theatre.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_is_asked_for_after_a_day_and_takes_its_connection_with_it_if_it_has_run_out() {
+    let theatre = Theatre::start().await;
+    let enter = async |token: &str| {
+        let path = format!("/rooms/signed?token={token}");
+        let mut peer = Peer::enter(theatre.address, &path, "").await;
+        peer.hears_text().await;
+        peer
+    };
+    let (mut brief, mut long) = (enter("1:brief").await, enter("2:long").await);
+    // A day, in which neither is silent for long.
+    for _ in 0..24 * 60 * 60 / 24 {
+        theatre.seconds_pass(24);
+        for peer in [&mut brief, &mut long] {
+            peer.says("here").await;
+            assert_eq!(peer.hears_text().await, "here");
+        }
+    }
+    theatre.seconds_pass(1);
+    let ended = closing(4001, "Authentication required");
+    assert_eq!(brief.hears().await, Some(ended));
+    drop(brief);
+    // The other's lives one hour more, whenever it is asked for.
+    for _ in 0..2 * 60 * 60 / 24 {
+        long.says("still here").await;
+        assert_eq!(long.hears_text().await, "still here");
+        theatre.seconds_pass(24);
+    }
+    long.leaves().await;
     theatre.stop().await;
 }
 

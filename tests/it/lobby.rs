@@ -535,3 +535,24 @@ async fn while_the_database_takes_nothing_a_send_is_refused_and_the_socket_stays
         }
     }
 }
+
+#[tokio::test]
+async fn whoever_takes_another_name_goes_on_under_it_on_a_socket_that_was_open_before() {
+    let server = Server::start().await;
+    let [elon, anna] = server.users(["Elon", "anna"]).await;
+    let (mut elons, mut annas) = (Guest::comes(&elon).await, Guest::comes(&anna).await);
+    annas.hears_itself("rooma1", "mine").await;
+    elons.hears_itself("rooma1", "me too").await;
+    annas
+        .is_told("Пользователь Elon вошёл в комнату \"rooma1\"")
+        .await;
+    annas.hears_said("Elon", "rooma1", "me too").await;
+    elon.patch("/api/users/me/", json!({"username": "Nole"}))
+        .await
+        .expect(200);
+    elons.says("rooma1", "by the old one").await;
+    elons.is_refused(ANOTHER).await;
+    elons.name = "Nole".to_owned();
+    elons.hears_itself("rooma1", "by the new one").await;
+    annas.hears_said("Nole", "rooma1", "by the new one").await;
+}

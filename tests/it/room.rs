@@ -516,3 +516,26 @@ async fn while_the_database_takes_nothing_a_send_is_refused_and_the_socket_stays
     // What was refused may have been committed all the same.
     while phone.hears("chat_message").await["message"] != "after" {}
 }
+
+#[tokio::test]
+async fn whoever_takes_another_name_speaks_and_types_under_it_on_a_socket_that_was_open_before() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let (mut annas, _) = comes_to(&anna, "/ws/room/general/").await;
+    let (mut boriss, _) = comes_to(&boris, "/ws/room/general/").await;
+    annas.hears("user_join").await;
+    boris
+        .patch("/api/users/me/", json!({"username": "bob"}))
+        .await
+        .expect(200);
+    says(&mut boriss, "call me Bob").await;
+    let heard = annas.hears("chat_message").await;
+    assert_eq!(
+        (&heard["sender_username"], &heard["sender_id"]),
+        (&json!("bob"), &json!(boris.id.to_string()))
+    );
+    boriss
+        .sends(json!({"type": "typing", "is_typing": true}))
+        .await;
+    assert_eq!(annas.hears("typing_indicator").await["user"], "bob");
+}

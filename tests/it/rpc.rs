@@ -524,3 +524,79 @@ async fn the_address_may_lack_its_last_slash() {
     phone.sends(json!({"mode": "checkConnection"})).await;
     assert_eq!(phone.next_frame().await["status"], "200");
 }
+
+#[tokio::test]
+async fn whoever_polls_gets_past_however_many_deleted_messages() {
+    let (server, mut anna, mut boris, chat) = two_who_talk().await;
+    let boss = server.operator("boss").await;
+    let first = anna.says(chat, "before").await;
+    let spam = boris.says(chat, "spam 0").await;
+    for number in 1..=505 {
+        boris.says(chat, &format!("spam {number}")).await;
+    }
+    let sender = boris
+        .gets(
+            "getMessages",
+            json!({"chat_id": chat, "min_message_id": spam}),
+        )
+        .await;
+    assert_eq!(sender["messages"].as_array().map(Vec::len), Some(500));
+    let sender = &sender["messages"][0]["from_id"];
+    let deleted = format!("/api/chats/{chat}/messages/?sender={sender}");
+    let deleted = boss.delete(&deleted).await;
+    assert!((200..300).contains(&deleted.status), "{}", deleted.text());
+    // Nothing else is there yet.
+    for from in [json!({}), json!({"min_message_id": first})] {
+        let mut fields = from;
+        fields["chat_id"] = json!(chat);
+        let read = anna.gets("getMessages", fields).await;
+        assert_eq!(texts(&read), ["before"]);
+    }
+    anna.says(chat, "after").await;
+    for from in [json!({}), json!({"min_message_id": first})] {
+        let mut fields = from;
+        fields["chat_id"] = json!(chat);
+        let read = anna.gets("getMessages", fields).await;
+        assert_eq!(texts(&read), ["before", "after"]);
+    }
+    let fields = json!({"chat_id": chat, "min_message_id": spam});
+    let read = anna.gets("getMessages", fields).await;
+    assert_eq!(texts(&read), ["after"]);
+}
+
+#[tokio::test]
+async fn repeats_of_a_message_have_the_pace_of_all_other_requests() {
+    let server = Server::start_with(|settings| {
+        settings.limits.messages_per_minute = 0;
+        settings.limits.frames_per_second = 2;
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let chat = anna.creates_group("notes", []).await.id;
+    let mut anna = Caller::is(&server, &anna).await;
+    let fields = json!({
+        "chat_id": chat, "content": "once", "content_type": "text", "client_id": "c-1",
+    });
+    let first = anna.gets("sendMessage", fields.clone()).await;
+    let mut refused = None;
+    for _ in 0..8 {
+        let answer = anna.asks("sendMessage", fields.clone()).await;
+        match answer["status"].as_str() {
+            Some("200") => assert_eq!(answer["message_id"], first["message_id"]),
+            _ => refused = Some(answer),
+        }
+    }
+    let refused = refused.expect("a repeat too many");
+    assert_eq!(
+        (
+            &refused["status"],
+            &refused["retry_after"],
+            &refused["message_id"]
+        ),
+        (&json!("429"), &json!(1), &Value::Null)
+    );
+    // What is new has the limit of sends alone.
+    for number in 0..8 {
+        anna.says(chat, &number.to_string()).await;
+    }
+}

@@ -1,8 +1,12 @@
 //! What rpc's `subscribe` brings: new messages of all chats, as they come.
 
+use std::time::Duration;
+
+use entity::{SessionKind, UserId, session};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use serde_json::json;
 
-use crate::support::{Caller, Server, person::PASSWORD};
+use crate::support::{Caller, Person, Server, look_around, person::PASSWORD};
 
 #[tokio::test]
 async fn whoever_subscribes_hears_new_messages_of_all_chats_old_and_new() {
@@ -123,4 +127,46 @@ async fn a_subscription_is_its_token_s_whoever_else_uses_the_connection() {
     // What was subscribed by carla's token ends with it.
     of_carla.gets("logout", json!({})).await;
     assert_eq!(phone.is_closed().await.code, 4001);
+}
+
+/// Says when all rpc sessions of somebody run out, as their use would.
+async fn run_out(server: &Server, person: &Person, after: Duration) {
+    let database = look_around::open(server.database()).await;
+    let change = session::Entity::update_many()
+        .col_expr(
+            session::Column::ExpiresAt,
+            Expr::value(chrono::Utc::now() + after),
+        )
+        .filter(session::Column::UserId.eq(UserId(person.id)))
+        .filter(session::Column::Kind.eq(SessionKind::Rpc));
+    let changed = change.exec(&database).await.expect("the sessions");
+    assert_eq!(changed.rows_affected, 1);
+}
+
+#[tokio::test]
+async fn a_subscription_ends_when_its_session_runs_out_unless_its_use_elsewhere_prolongs_that() {
+    let server = Server::start().await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let chat = anna.opens_personal_chat(&boris).await;
+    let mut listening = Vec::new();
+    for (person, seconds) in [(&anna, 3), (&boris, 4)] {
+        let signed_in = Caller::is(&server, person).await;
+        run_out(&server, person, Duration::from_secs(seconds)).await;
+        let mut phone = Caller::connects(&server).await;
+        phone.token = signed_in.token;
+        phone.gets("subscribe", json!({})).await;
+        listening.push(phone);
+    }
+    let [annas, boriss] = &mut listening[..] else {
+        panic!("two listen")
+    };
+    // Anna's is prolonged by another connection: this one learns of it when it asks.
+    run_out(&server, &anna, Duration::from_secs(3600)).await;
+    anna.says(&chat, "still here").await;
+    annas.hears(chat.id, "still here").await;
+    boriss.hears(chat.id, "still here").await;
+    assert_eq!(boriss.is_closed().await.code, 4001);
+    boris.says(&chat, "I am gone there").await;
+    annas.hears(chat.id, "I am gone there").await;
+    annas.still_works().await;
 }

@@ -1,8 +1,10 @@
 //! Customers and operators who speak the support dialect.
 
+use entity::{UserId, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use serde_json::{Value, json};
 
-use crate::support::{Handshake, Person, Phone, Request, Server, person::PASSWORD};
+use crate::support::{Handshake, Person, Phone, Request, Server, look_around, person::PASSWORD};
 
 /// A customer's or an operator's connection.
 struct Desk {
@@ -456,6 +458,7 @@ async fn the_door_has_its_own_statuses_and_the_token_stays_the_same() {
         ("POST", "[]"),
         ("POST", r#"{"user_name": "anna"}"#),
         ("POST", r#"{"user_name": "anna", "password": 1}"#),
+        ("POST", &json!(["anna", PASSWORD]).to_string()),
         ("POST", r#"{"username": "anna", "password": "x"}"#),
         ("GET", ""),
         ("PUT", r#"{"user_name": "anna", "password": "x"}"#),
@@ -468,7 +471,8 @@ async fn the_door_has_its_own_statuses_and_the_token_stays_the_same() {
             "{method} {body}"
         );
     }
-    for name in ["anna", "anna", "nobody"] {
+    // A name that nobody can have is nobody's.
+    for name in ["anna", "anna\u{0}", "anna"] {
         let body = json!({"user_name": name, "password": "wrong"}).to_string();
         assert_eq!(asks("POST", &body).await, (403, nothing.clone()));
     }
@@ -517,4 +521,178 @@ async fn what_is_said_elsewhere_is_heard_here_and_what_has_no_frame_is_not() {
     .expect(200);
     desk.fails("message.operatorSend", json!(["x", anna.id]), 2)
         .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_an_operator_signs_in_leaves_nobody_waiting_there() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let anna = server.user("anna").await;
+    let [olga, oleg] = [server.operator("olga").await, server.operator("oleg").await];
+    let (mut customer, _) = Desk::of(&server, &anna).await;
+    let (mut first, _) = Desk::of(&server, &olga).await;
+    let token = token(&server, &oleg).await;
+    for round in 0..60 {
+        let (question, reply) = (format!("question {round}"), format!("answer {round}"));
+        customer.says(&question).await;
+        let mut second = Desk {
+            phone: Desk::opens(&server).await,
+            next_id: 1,
+        };
+        let signs_in = second.gets("message.auth", json!([token]));
+        let answers = async {
+            tokio::time::sleep(std::time::Duration::from_micros(100 * (round % 30))).await;
+            let params = json!([reply, anna.id]);
+            first.gets("message.operatorSend", params).await
+        };
+        let (history, _) = tokio::join!(signs_in, answers);
+        let last = history["messages"].as_array().and_then(|all| all.last());
+        if last.is_none_or(|last| last["message_text"] != reply) {
+            second.hears_at_last(&reply).await;
+        }
+        // He was shown that she has her answer, and has answered nobody himself.
+        second
+            .fails("message.operatorSend", json!(["for whom?"]), 3)
+            .await;
+    }
+}
+
+/// Anna waits, and then Boris says so much that an operator who signs in is shown nothing of her.
+async fn one_waits_behind_another(server: &Server) -> (Desk, Desk, Desk, Vec<Value>) {
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let olga = server.operator("olga").await;
+    let (mut a, _) = Desk::of(server, &anna).await;
+    let (mut b, _) = Desk::of(server, &boris).await;
+    a.says("anna waits").await;
+    for number in 0..100 {
+        b.says(&format!("boris {number}")).await;
+    }
+    let (desk, shown) = Desk::of(server, &olga).await;
+    let shown = shown.as_array().expect("messages").clone();
+    assert_eq!(shown.len(), 100);
+    assert_eq!(shown[0]["message_text"], "boris 0");
+    (a, b, desk, shown)
+}
+
+#[tokio::test]
+async fn who_is_shown_waiting_in_the_list_of_chats_waits() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let (mut a, mut b, mut desk, _) = one_waits_behind_another(&server).await;
+    let chats = desk.gets("message.chats", json!([])).await["chats"].clone();
+    assert_eq!(chats[0]["last_message"]["message_text"], "anna waits");
+    assert_eq!(chats[1]["last_message"]["message_text"], "boris 99");
+    desk.fails("message.operatorSend", json!(["for boris?"]), 3)
+        .await;
+    let anna = &chats[0]["user_id"];
+    desk.gets("message.operatorSend", json!(["for anna", anna]))
+        .await;
+    a.hears("for anna").await;
+    // One is left.
+    desk.gets("message.operatorSend", json!(["for boris"]))
+        .await;
+    b.hears("for boris").await;
+}
+
+#[tokio::test]
+async fn an_operator_reads_back_through_all_chats_and_whoever_waits_there_waits() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 0).await;
+    let (mut a, mut b, mut desk, shown) = one_waits_behind_another(&server).await;
+    let before = |message: &Value| json!([null, message["message_id"]]);
+    let page = desk.gets("message.history", before(&shown[60])).await;
+    let texts: Vec<_> = page["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .map(|message| message["message_text"].as_str().expect("a text").to_owned())
+        .collect();
+    let wanted = (0..60).map(|number| format!("boris {number}"));
+    let wanted: Vec<_> = std::iter::once("anna waits".to_owned())
+        .chain(wanted)
+        .collect();
+    assert_eq!(texts, wanted);
+    desk.fails("message.operatorSend", json!(["for boris?"]), 3)
+        .await;
+    let anna = &page["messages"][0]["user_id"];
+    desk.gets("message.operatorSend", json!(["for anna", anna]))
+        .await;
+    a.hears("for anna").await;
+    b.says("and me?").await;
+    desk.hears_at_last("and me?").await;
+    desk.gets("message.operatorSend", json!(["for boris"]))
+        .await;
+    b.hears("for boris").await;
+
+    let first = before(&page["messages"][0]);
+    let nothing = desk.gets("message.history", first).await;
+    assert_eq!(nothing["messages"], Value::Null);
+    desk.fails("message.history", json!([null, 999_999]), 1)
+        .await;
+    // The newest as ever.
+    let newest = desk.gets("message.history", json!([])).await;
+    let newest = newest["messages"].as_array().expect("messages").clone();
+    assert_eq!(newest.len(), 100);
+    assert_eq!(newest[99]["message_text"], "for boris");
+}
+
+#[tokio::test]
+async fn deleted_messages_take_nobodys_place_in_a_history() {
+    let server = Server::start_with(|settings| settings.limits.support_history = 3).await;
+    let anna = server.user("anna").await;
+    let chat = anna.creates(json!({"kind": "support"})).await;
+    let mut said = Vec::new();
+    for text in ["one", "two", "three", "four", "five", "six", "seven"] {
+        said.push(anna.says(&chat, text).await);
+    }
+    for message in &said[3..6] {
+        anna.deletes(&chat, message).await;
+    }
+    let texts = |messages: &Value| -> Vec<String> {
+        let messages = messages.as_array().expect("messages").iter();
+        messages
+            .map(|message| message["message_text"].as_str().expect("a text").to_owned())
+            .collect()
+    };
+    let (mut desk, messages) = Desk::of(&server, &anna).await;
+    assert_eq!(texts(&messages), ["two", "three", "seven"]);
+    // A deleted one is a place as any other.
+    let earlier = desk
+        .gets("message.history", json!([null, said[4].id]))
+        .await;
+    assert_eq!(texts(&earlier["messages"]), ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn what_can_t_be_said_opens_no_chat() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let (mut desk, _) = Desk::of(&server, &anna).await;
+    for (text, code) in [("", 1), ("  ", 1), ("a\u{0}b", 1), (&*"x".repeat(1001), 7)] {
+        desk.fails("message.send", json!([text]), code).await;
+    }
+    let chats = anna.get("/api/chats/").await.expect(200);
+    assert_eq!(chats["count"], 0, "{chats}");
+    desk.says("help!").await;
+    let chats = anna.get("/api/chats/?kind=support").await.expect(200);
+    assert_eq!(chats["count"], 1, "{chats}");
+}
+
+#[tokio::test]
+async fn while_nobody_can_be_signed_in_the_door_says_when_to_come_again() {
+    let server = Server::start_with(|settings| {
+        settings.storage.database_statement_timeout = std::time::Duration::from_secs(2);
+    })
+    .await;
+    let anna = server.user("anna").await;
+    let database = look_around::open(server.database()).await;
+    let held = look_around::holds(&database).await;
+    let account = user::Entity::update_many()
+        .col_expr(user::Column::LastLogin, Expr::value(chrono::Utc::now()))
+        .filter(user::Column::Id.eq(UserId(anna.id)));
+    account.exec(&held).await.expect("the account");
+    let body = json!({"user_name": "anna", "password": PASSWORD});
+    let request = Request::new("POST", "/v1/auth/").json(&body);
+    let reply = request.send(server.address()).await;
+    assert_eq!((reply.status, reply.text()), (503, String::new()));
+    assert_eq!(reply.header("retry-after"), Some("2"));
+    held.rollback().await.expect("the database back");
+    token(&server, &anna).await;
 }

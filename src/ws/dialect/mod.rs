@@ -11,6 +11,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
+use entity::{SessionId, Time};
 use poem::{Endpoint, Request, Response, Result, Route};
 
 use super::{
@@ -58,6 +59,10 @@ impl super::World for World {
 
     async fn renew(&self, actor: &Actor) -> std::result::Result<Actor, AuthError> {
         self.domain.sessions.renew(actor).await
+    }
+
+    async fn lives_until(&self, session: &SessionId) -> std::result::Result<Time, AuthError> {
+        self.domain.sessions.lives_until(session).await
     }
 }
 

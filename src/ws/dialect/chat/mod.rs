@@ -17,7 +17,7 @@ pub(super) use self::{
     incoming::{Incoming, Wrong, fields, invalid, number},
 };
 use crate::{
-    chat::{ChatError, ChatEvent, ChatHead, Entered, Presence, Thing},
+    chat::{Actor, ChatError, ChatEvent, ChatHead, Entered, Presence, Thing},
     hub::{Audience, Close, Present, Seat, Seated, SharedFrame},
     view::EventView,
     ws::{
@@ -76,16 +76,18 @@ impl Consumer for Chat {
             Ok(entered) => entered,
             Err(error) => return Err(refused(&world, chat, &error).await),
         };
+        let customer = entered.head.customer;
+        let is_operator = customer.is_some_and(|customer| customer != actor.id());
+        if is_operator {
+            cx.sits_as_operator(&actor).await?;
+        }
         // Before an older connection's place is taken: a user who only changes connections is there all the time.
         let present = world.hubs.present(&hub, &actor.user, cx.id());
         let single = cx.claim(&world.singles, chat, &actor).await?;
         let seat = Seat {
             connection: cx.id(),
             user: actor.id(),
-            is_operator: entered
-                .head
-                .customer
-                .is_some_and(|customer| customer != actor.id()),
+            is_operator,
             in_literals: false,
             hears_presence: true,
             voice: voice(Self::NAME).ok_or(close::FAULT)?,
@@ -145,6 +147,10 @@ impl Consumer for Chat {
             }
         }
         Ok(chat)
+    }
+
+    fn actor(&mut self) -> Option<&mut Actor> {
+        Some(&mut self.conversation.actor)
     }
 
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {

@@ -16,7 +16,7 @@ use super::{
     voice,
 };
 use crate::{
-    chat::{ChatError, ChatEvent, ChatHead, Followed, FollowedChats, Thing},
+    chat::{Actor, ChatError, ChatEvent, ChatHead, Followed, FollowedChats, Thing},
     hub::{Announce, Audience, CHAT_DELETED, Close, Follow, Following, REPLAY_MAX, SharedFrame},
     ws::{Connection, Consumer, Handshake, close},
 };
@@ -76,6 +76,10 @@ impl Consumer for Chats {
             following,
             continue_at: HashMap::new(),
         })
+    }
+
+    fn actor(&mut self) -> Option<&mut Actor> {
+        Some(&mut self.conversation.actor)
     }
 
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
@@ -158,8 +162,9 @@ impl Chats {
             Err(error) => return self.conversation.fail(cx, ChatId(0), frames, &error, None),
         };
         let mut entered: HashMap<usize, Followed> = entered.into_iter().collect();
-        let mut left = REPLAY_MAX;
+        let (mut left, mut is_wrong) = (REPLAY_MAX, false);
         for (place, since) in asked.iter().enumerate() {
+            let is_listed = self.lists(since.chat);
             let told = match entered.remove(&place) {
                 Some(followed) => self.replay(&followed, since.seq, left).await?,
                 None => None,
@@ -169,12 +174,24 @@ impl Chats {
                 None => {
                     self.following.forget(since.chat);
                     self.continue_at.remove(&since.chat);
+                    if is_listed {
+                        cx.send(frames::chat_removed(since.chat))?;
+                    }
                     let missing = ChatError::NotFound(Thing::Chat);
-                    cx.send_error(Frames::of(since.chat).failed(&missing, None))?;
+                    cx.send(Frames::of(since.chat).failed(&missing, None))?;
+                    is_wrong = true;
                 }
             }
         }
-        Ok(())
+        // However many chats it names, it is one frame.
+        if is_wrong { cx.violates() } else { Ok(()) }
+    }
+
+    /// Whether a chat is one of the client's, as far as it was told: it hears it, or is to ask for more of it. Of one that
+    /// ends meanwhile the hub tells nothing, where the connection has no seat.
+    fn lists(&self, chat: ChatId) -> bool {
+        let place = self.following.place(chat);
+        place.is_some_and(|seated| seated.is_live()) || self.continue_at.contains_key(&chat)
     }
 
     /// How many events were told; none where the membership has ended meanwhile.

@@ -73,6 +73,10 @@ impl Consumer for Lobby {
         })
     }
 
+    fn actor(&mut self) -> Option<&mut Actor> {
+        Some(&mut self.actor)
+    }
+
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         let incoming = match Incoming::parse(frame, &self.actor.user.username) {
             Ok(incoming) => incoming,

@@ -79,6 +79,10 @@ impl Consumer for Room {
         })
     }
 
+    fn actor(&mut self) -> Option<&mut Actor> {
+        Some(&mut self.actor)
+    }
+
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         match Incoming::parse(frame) {
             Err(wrong) => cx.send_error(frames::error(wrong.text())),

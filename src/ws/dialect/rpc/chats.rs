@@ -9,7 +9,7 @@ use super::{
     done,
     method::Contact,
 };
-use crate::chat::{Actor, ChatError, ChatPatch, Domain, EditMessage, NewChat, SendMessage};
+use crate::chat::{Actor, ChatError, ChatPatch, Domain, EditMessage, NewChat, Sent, Stretch};
 
 /// Chats of a list, which these clients ask for as a whole.
 const CHATS_LISTED: u64 = 1000;
@@ -60,15 +60,15 @@ pub(super) async fn messages(
     from: Option<MessageId>,
 ) -> Answered {
     let history = &domain.history;
-    let messages = history.stretch(actor, chat, from, MESSAGES_LISTED).await?;
+    let which = from.map_or(Stretch::Before(None), Stretch::From);
+    let messages = history.stretch(actor, chat, which, MESSAGES_LISTED).await?;
     Ok(Data::messages(&messages))
 }
 
-pub(super) async fn send(domain: &Arc<Domain>, actor: &Actor, send: SendMessage) -> Answered {
-    let sent = domain.messages.send(actor, send).await?;
-    Ok(Data::Message {
+pub(super) fn sent(sent: &Sent) -> Data {
+    Data::Message {
         message_id: Some(sent.message.id.0),
-    })
+    }
 }
 
 pub(super) async fn edit(

@@ -112,6 +112,11 @@ impl Consumer for Rpc {
         })
     }
 
+    /// Each request shows a token, and is served for whoever that is then.
+    fn actor(&mut self) -> Option<&mut Actor> {
+        None
+    }
+
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         let Some(request) = Request::read(frame) else {
             // All of its values are strings: it reads the same in both encodings.
@@ -235,7 +240,14 @@ impl Rpc {
                     reply_to: None,
                     content_type,
                 };
-                chats::send(domain, actor, send).await
+                match domain.messages.send(actor, send).await {
+                    // A repeat costs no send, so it counts as any other frame does.
+                    Ok(sent) if sent.repeat && !cx.takes_frame() => {
+                        Err(Failure::too_fast(FRAMES_AGAIN))
+                    }
+                    Ok(sent) => Ok(chats::sent(&sent)),
+                    Err(error) => Err(error.into()),
+                }
             }
             Signed::DeleteChat { chat } => chats::delete(domain, actor, chat).await,
             Signed::CreateGroup { name, members } => {

@@ -6,7 +6,10 @@
 mod frames;
 mod incoming;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use entity::{ChatId, ContentType, MessageId, Seq, UserId};
 use serde_json::Value;
@@ -19,8 +22,8 @@ use self::{
 use super::{World, voice};
 use crate::{
     chat::{
-        Actor, ChatError, ChatEvent, ChatHead, Direction, FollowedChats, Message, OpaqueKind,
-        Profile, SendMessage, SupportListed, What,
+        Actor, ChatError, ChatEvent, ChatHead, FollowedChats, Message, OpaqueKind, Profile,
+        SendMessage, Stretch, SupportListed, What,
     },
     hub::{Audience, Beginning, Close, Follow, Following, SharedFrame},
     ws::{Connection, Consumer, Credential, Handshake, SignInRefused, close},
@@ -114,6 +117,13 @@ impl Consumer for Support {
         })
     }
 
+    fn actor(&mut self) -> Option<&mut Actor> {
+        match &mut self.signed_in {
+            Some(signed_in) => Some(&mut signed_in.actor),
+            None => self.handshaken.as_mut(),
+        }
+    }
+
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         let Request { id, method } = Request::parse(frame);
         let method = match (method, &self.signed_in) {
@@ -171,11 +181,14 @@ impl Support {
                 }
                 cx.sign_in_by(&credential).await?
             }
-            None => {
-                let known = self.signed_in.as_ref().map(|signed_in| &signed_in.actor);
-                let known = known.or(self.handshaken.as_ref());
-                known.cloned().ok_or(close::NOT_SIGNED_IN)?
-            }
+            None => match (&self.signed_in, &self.handshaken) {
+                (Some(signed_in), _) => signed_in.actor.clone(),
+                (None, Some(handshaken)) => {
+                    cx.stays_signed_in(handshaken);
+                    handshaken.clone()
+                }
+                (None, None) => return Err(close::NOT_SIGNED_IN),
+            },
         };
         if let Some(signed_in) = &mut self.signed_in {
             signed_in.actor = actor;
@@ -202,11 +215,11 @@ impl Support {
             .await
             .map_err(refused)?;
         let greeting = answer(id, history.shown());
-        let following = beginning.begin(Some(greeting)).await.map_err(refused)?;
-        for chat in history.waiting() {
-            following.waiting().shows(chat, true);
+        // Before it hears more: an answer that came meanwhile is told by then.
+        for (chat, at) in history.waiting() {
+            beginning.waiting().shows(chat, at, true);
         }
-        cx.stays_signed_in(&actor);
+        let following = beginning.begin(Some(greeting)).await.map_err(refused)?;
         self.signed_in = Some(SignedIn {
             actor,
             following,
@@ -257,7 +270,7 @@ impl History {
         let domain = &world.domain;
         let messages = if actor.is_staff {
             let all: Vec<ChatId> = chats.keys().copied().collect();
-            domain.support.newest(&all, OPERATOR_HISTORY).await?
+            domain.support.newest(&all, None, OPERATOR_HISTORY).await?
         } else {
             match chats.keys().next() {
                 Some(own) => page(world, actor, *own, None).await?,
@@ -286,30 +299,26 @@ impl History {
         }))
     }
 
-    /// The chats of which an unanswered message is shown.
-    fn waiting(&self) -> impl Iterator<Item = ChatId> {
+    /// The chats of which an unanswered message is shown, and the numbers at which they stand.
+    fn waiting(&self) -> impl Iterator<Item = (ChatId, Seq)> {
         self.messages.iter().filter_map(|message| {
             let shelf = self.chats.get(&message.chat)?;
             let is_unanswered = message.seq >= shelf.waiting_seq?;
-            (shelf.is_operated && is_unanswered).then_some(message.chat)
+            (shelf.is_operated && is_unanswered).then_some((message.chat, shelf.last_seq))
         })
     }
 }
 
-/// A page of one chat, oldest first; deleted messages are left out.
+/// A page of one chat, oldest first; deleted messages are left out, and don't count.
 async fn page(
     world: &World,
     actor: &Actor,
     chat: ChatId,
     before: Option<MessageId>,
 ) -> Result<Vec<Arc<Message>>, ChatError> {
-    let history = &world.domain.history;
-    let size = world.support.history;
-    let page = history
-        .keyset(actor, chat, Direction::Before(before), size)
-        .await?;
-    let said = page.results.into_iter().rev();
-    Ok(said.filter(|message| !message.is_deleted).collect())
+    let (history, size) = (&world.domain.history, world.support.history);
+    let which = Stretch::Before(before);
+    history.stretch(actor, chat, which, size).await
 }
 
 impl SignedIn {
@@ -320,14 +329,11 @@ impl SignedIn {
         method: Method,
     ) -> Result<SharedFrame, ChatError> {
         let world = cx.world().clone();
-        // Staff may have been made one, or are none any more. Whose sign-in has ended, whose connection does.
-        if let Ok(actor) = world.domain.sessions.renew(&self.actor).await {
-            self.actor = actor;
-        }
         match method {
             Method::Auth { .. } => Err(ChatError::Forbidden("signed in already")),
             Method::Send { text } => {
-                let chat = world.domain.support.open_chat(&self.actor).await?;
+                let support = &world.domain.support;
+                let chat = support.open_chat(&self.actor, &text).await?;
                 // Before it is said: what is answered isn't pushed as well.
                 self.following.enter(chat).await?;
                 let customer = self.actor.user.clone();
@@ -346,6 +352,11 @@ impl SignedIn {
             }
             Method::Chats => {
                 let (chats, _) = world.domain.support.list(&self.actor, 1, CHATS_MAX).await?;
+                let last = chats
+                    .iter()
+                    .filter_map(|listed| listed.chat.last_message.as_deref());
+                self.shows(&world, last.filter(|message| !message.is_deleted))
+                    .await?;
                 Ok(answer(id, Shown::chats(&chats)))
             }
             Method::Read { of } => {
@@ -442,7 +453,9 @@ impl SignedIn {
         if self.actor.is_staff && of.is_none() {
             let (chats, _) = world.domain.support.list(&self.actor, 1, CHATS_MAX).await?;
             let ids: Vec<ChatId> = chats.iter().map(|listed| listed.chat.head.id).collect();
-            let messages = world.domain.support.newest(&ids, OPERATOR_HISTORY).await?;
+            let support = &world.domain.support;
+            let messages = support.newest(&ids, before, OPERATOR_HISTORY).await?;
+            self.shows(world, messages.iter().map(Arc::as_ref)).await?;
             let with_customer = messages.iter().filter_map(|message| {
                 let is_its = |listed: &&SupportListed| listed.chat.head.id == message.chat;
                 let listed = chats.iter().find(is_its)?;
@@ -455,8 +468,8 @@ impl SignedIn {
             Some(chat) => page(world, &self.actor, chat, before).await?,
             None => Vec::new(),
         };
-        if let Some(chat) = chat.filter(|_| customer.id != self.actor.id()) {
-            self.shows(world, chat, &messages).await?;
+        if customer.id != self.actor.id() {
+            self.shows(world, messages.iter().map(Arc::as_ref)).await?;
         }
         let all = messages
             .iter()
@@ -464,22 +477,27 @@ impl SignedIn {
         Ok(answer(id, Shown::messages(all)))
     }
 
-    /// An operator is shown messages that they asked for: among them may be one that waits for an answer.
+    /// An operator is shown messages that they asked for: among them may be some that wait for an answer.
     async fn shows(
         &self,
         world: &World,
-        chat: ChatId,
-        messages: &[Arc<Message>],
+        messages: impl Iterator<Item = &Message> + Clone,
     ) -> Result<(), ChatError> {
-        let pairs = [(&self.actor, chat)];
+        let chats: HashSet<ChatId> = messages.clone().map(|message| message.chat).collect();
+        if chats.is_empty() {
+            return Ok(());
+        }
+        let pairs: Vec<_> = chats.into_iter().map(|chat| (&self.actor, chat)).collect();
         for (_, followed) in world.domain.chats.enter_all(&pairs).await? {
-            let is_unanswered = |message: &Arc<Message>| {
-                followed
-                    .waiting_seq
-                    .is_some_and(|waiting| message.seq >= waiting)
+            let (entered, waiting_seq) = (&followed.entered, followed.waiting_seq);
+            let chat = entered.head.id;
+            let is_unanswered = |message: &Message| {
+                message.chat == chat && waiting_seq.is_some_and(|waiting| message.seq >= waiting)
             };
-            if messages.iter().any(is_unanswered) {
-                self.following.waiting().shows(chat, true);
+            if entered.head.customer != Some(self.actor.id()) && messages.clone().any(is_unanswered)
+            {
+                let waiting = self.following.waiting();
+                waiting.shows(chat, entered.last_seq, true);
             }
         }
         Ok(())
