@@ -51,7 +51,7 @@ node() {
 declare -A series=()
 # measure SERIES LAYER...: a node for each layer, under load.
 measure() {
-  local name=$1 result; shift
+  local name=$1 result value; shift
   urls=()
   for layer in "$@"; do node "$layer"; done
   result=$("$program" load --json --url "$(IFS=,; echo "${urls[*]}")" --pid "$(IFS=,; echo "${pids[*]}")" \
@@ -59,7 +59,9 @@ measure() {
   stop_nodes
   echo "{\"nodes\":\"$name\",\"result\":$result}" >>"$raw"
   for figure in sends_per_second server_cpu_us_per_send; do
-    series[$name-$figure]+="$(sed -nE "s/.*\"$figure\":(-?[0-9.]+).*/\1/p" <<<"$result") "
+    value=$(sed -nE "s/.*\"$figure\":(-?[0-9.]+).*/\1/p" <<<"$result")
+    [ -n "$value" ] || { echo "there is no figure $figure in: $result" >&2; exit 1; }
+    series[$name-$figure]+="$value "
   done
 }
 median() {

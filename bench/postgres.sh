@@ -27,11 +27,13 @@ database() {
 # figure SCENARIO TASKS COMMAND...: runs, and prints what was committed a second.
 declare -A series=()
 figure() {
-  local scenario=$1 tasks=$2 line
+  local scenario=$1 tasks=$2 line value
   shift 2
   line=$("$@" --tasks "$tasks" --chats 64 --seconds "$seconds")
   echo "$line" >>"$raw"
-  series[$scenario-$tasks]+="$(sed -nE 's/.*"commits_per_second":([0-9.]+).*/\1/p' <<<"$line") "
+  value=$(sed -nE 's/.*"commits_per_second":([0-9.]+).*/\1/p' <<<"$line")
+  [ -n "$value" ] || { echo "no commits were counted in: $line" >&2; exit 1; }
+  series[$scenario-$tasks]+="$value "
 }
 
 for run in $(seq "$runs"); do

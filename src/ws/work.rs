@@ -129,14 +129,22 @@ impl<C: Consumer> Work<C> {
         matches!(self, Self::Done)
     }
 
-    /// Serves a frame, if nothing else runs.
+    /// Serves a frame, if nothing else runs. What has changed of whoever sends it is known before.
     pub(super) fn receive(&mut self, frame: Utf8Bytes) {
         self.begin(|mut served| {
             Box::pin(async move {
                 let Served { consumer, cx, .. } = &mut *served;
-                let received = guard::<C, _>(cx.id(), receive(consumer, cx, &frame)).await;
+                let outdated = consumer.actor().filter(|_| cx.takes_change());
+                let mut result = match outdated {
+                    Some(actor) => guard::<C, _>(cx.id(), cx.renew(actor)).await.flatten(),
+                    None => Ok(()),
+                };
+                if result.is_ok() {
+                    let received = guard::<C, _>(cx.id(), consumer.receive(cx, &frame)).await;
+                    result = received.flatten();
+                }
                 Outcome {
-                    result: received.and_then(|received| received),
+                    result,
                     served: Some(served),
                 }
             })
@@ -150,7 +158,7 @@ impl<C: Consumer> Work<C> {
                 let cx = &served.cx;
                 let asked = guard::<C, _>(cx.id(), cx.ask_for_session()).await;
                 Outcome {
-                    result: asked.and_then(|asked| asked),
+                    result: asked.flatten(),
                     served: Some(served),
                 }
             })
@@ -195,20 +203,6 @@ impl<C: Consumer> Work<C> {
             other => other,
         };
     }
-}
-
-/// What has changed of whoever sends a frame is known before it is served.
-async fn receive<C: Consumer>(
-    consumer: &mut C,
-    cx: &mut Connection<C::World>,
-    frame: &str,
-) -> Result<(), Close> {
-    if cx.takes_change()
-        && let Some(actor) = consumer.actor()
-    {
-        cx.renew(actor).await?;
-    }
-    consumer.receive(cx, frame).await
 }
 
 /// A panic becomes the close that tells of a fault.

@@ -269,10 +269,7 @@ async fn what_happens_on_another_node_without_a_hint_is_found_by_the_sweep() {
 async fn operators_hear_new_support_chats_from_their_first_message_on() {
     let (_town, node) = node().await;
     let anna = node.person("anna").await;
-    let operator = Actor {
-        is_staff: true,
-        ..node.person("olga").await
-    };
+    let operator = node.operator("olga").await;
     let mut plain = Phone::of(&node, &operator, 1, None).await;
     let chat = opens(&node, &anna, ChatKind::Support, vec![]).await;
     node.says(&anna, chat, "help!").await;

@@ -100,6 +100,15 @@ impl Town {
 impl Node {
     /// Somebody who has an account and has signed in.
     pub(super) async fn person(&self, name: &str) -> Actor {
+        self.account(name, false).await
+    }
+
+    /// The same of an operator.
+    pub(super) async fn operator(&self, name: &str) -> Actor {
+        self.account(name, true).await
+    }
+
+    async fn account(&self, name: &str, is_staff: bool) -> Actor {
         let no_mail = Keyed {
             text: String::new(),
             key: None,
@@ -113,7 +122,7 @@ impl Node {
             email: no_mail,
             first_name: String::new(),
             last_name: String::new(),
-            is_staff: false,
+            is_staff,
             joined_at: database_time(),
         };
         let row = self.store.insert_account(row).await.unwrap();
@@ -125,7 +134,7 @@ impl Node {
         };
         Actor {
             user: Arc::new(user),
-            is_staff: false,
+            is_staff,
             session: None,
             token_expires_at: database_time() + TimeDelta::hours(1),
             token_issued_at: None,
