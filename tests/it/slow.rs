@@ -1,5 +1,7 @@
 //! Clients that read slowly or not at all cost their own connection only.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use serde_json::json;
 
 use crate::support::{Close, Heard, Person, Phone, binary::Binary, within};
@@ -142,7 +144,8 @@ async fn slow_clients_that_resume_a_thousand_long_messages_get_them_all() {
     let trip = anna.creates_group("trip", []).await;
     let mut slow = binary
         .users([
-            "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "a11",
+            "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "a11", "a12", "a13",
+            "a14", "a15", "a16", "a17",
         ])
         .await
         .to_vec();
@@ -155,20 +158,23 @@ async fn slow_clients_that_resume_a_thousand_long_messages_get_them_all() {
     let mut annas = anna.joins(&trip).await;
     talks(&mut annas, 1000).await;
     // Whoever comes first fills the database's cache, of which there is one: it isn't held for anybody.
-    let warms = slow.pop().expect("one of eleven");
+    let warms = slow.pop().expect("one of seventeen");
     gets_a_thousand(&mut resumes_slowly(&warms, &trip, first).await, || {}).await;
     let before = binary.resident_bytes();
+    let most = AtomicU64::new(0);
     let replays = slow.iter().map(|person| async {
         let mut phone = resumes_slowly(person, &trip, first).await;
         gets_a_thousand(&mut phone, || {
-            // Ten times 4 MiB wait to be read; a page of them for each is here, and what the driver read it from.
+            // 16 times 4 MiB wait to be read; a page of them for each is here, and what the driver read it from.
             let grown = binary.resident_bytes().saturating_sub(before) / (1 << 20);
-            assert!(grown < 36, "{grown} MiB held for those who read slowly");
+            most.fetch_max(grown, Relaxed);
+            assert!(grown < 52, "{grown} MiB held for those who read slowly");
         })
         .await;
         phone
     });
     let mut phones = futures_util::future::join_all(replays).await;
+    println!("{most:?} MiB held for those who read slowly");
     annas.says("and now live").await;
     for phone in &mut phones {
         assert_eq!(phone.next_message().await.text, "and now live");
