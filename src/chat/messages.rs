@@ -123,7 +123,7 @@ impl Messages {
         Ok(async move {
             let mut sent = answer.await?;
             if sent.repeat {
-                sent.message = core.repeated(sent.message).await?;
+                sent.message = Box::pin(core.repeated(sent.message)).await?;
             } else {
                 let (chat, message_id) = (sent.message.chat, sent.message.id);
                 debug!(%chat, %message_id, %user, "chat {chat}: message {message_id}");

@@ -68,7 +68,8 @@ impl People {
         if let Some(person) = self.known(user) {
             return Ok(Some(person));
         }
-        let row = self.store.find_users(&[user]).await?.pop();
+        // As a rule it is known: who asks needs no room for the query.
+        let row = Box::pin(self.store.find_users(&[user])).await?.pop();
         Ok(row.map(|row| self.put(row)))
     }
 

@@ -419,7 +419,9 @@ impl Sessions {
     /// The account that a token names, if it may be used.
     pub(super) async fn person(&self, user: UserId) -> Result<Person, AuthError> {
         if let Some(django) = &self.core.django {
-            django.refresh(&[user]).await.map_err(unavailable)?;
+            Box::pin(django.refresh(&[user]))
+                .await
+                .map_err(unavailable)?;
         }
         let person = self.core.people.find(user).await.map_err(unavailable)?;
         match person {
@@ -456,7 +458,7 @@ impl Sessions {
             Known::Lives => false,
             Known::Ended => true,
             Known::Forgotten => {
-                let row = self.core.store.find_session(session).await;
+                let row = Box::pin(self.core.store.find_session(session)).await;
                 let row = row.map_err(unavailable)?;
                 row.is_some_and(|row| row.revoked_at.is_some())
             }

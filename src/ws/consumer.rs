@@ -117,6 +117,8 @@ pub trait Consumer: Sized + Send + 'static {
     fn actor(&mut self) -> Option<&mut Actor>;
 
     /// Serves a text frame. An error ends the connection, after what was sent before it.
+    ///
+    /// Its future is made anew for each frame: what it seldom waits for, and is large, stands in a box of its own.
     fn receive(
         &mut self,
         cx: &mut Connection<Self::World>,

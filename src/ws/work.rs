@@ -136,7 +136,10 @@ impl<C: Consumer> Work<C> {
                 let Served { consumer, cx, .. } = &mut *served;
                 let outdated = consumer.actor().filter(|_| cx.takes_change());
                 let mut result = match outdated {
-                    Some(actor) => guard::<C, _>(cx.id(), cx.renew(actor)).await.flatten(),
+                    Some(actor) => {
+                        let renewed = guard::<C, _>(cx.id(), Box::pin(cx.renew(actor)));
+                        renewed.await.flatten()
+                    }
                     None => Ok(()),
                 };
                 if result.is_ok() {

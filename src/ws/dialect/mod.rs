@@ -221,3 +221,37 @@ pub fn serves(request: &Request, root: Option<RootDialect>) -> bool {
         None => matches!(path, "chats" | "lobby" | "rpc" | "support"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::Connection;
+
+    /// A frame's future is made for each frame, on the heap. All that it may have to wait for was once a part of it: 23 KiB
+    /// were filled for every message.
+    const BYTES_MAX: usize = 2 << 10;
+
+    fn bytes_of<'a, C, F>(
+        _receive: impl FnOnce(&'a mut C, &'a mut Connection<World>, &'a str) -> F,
+    ) -> (&'static str, usize)
+    where
+        C: Consumer<World = World>,
+        F: Future + 'a,
+    {
+        (C::NAME, size_of::<F>())
+    }
+
+    #[test]
+    fn serving_a_frame_takes_little_memory() {
+        let all = [
+            bytes_of(chat::Chat::receive),
+            bytes_of(chats::Chats::receive),
+            bytes_of(room::Room::receive),
+            bytes_of(lobby::Lobby::receive),
+            bytes_of(rpc::Rpc::receive),
+            bytes_of(support::Support::receive),
+        ];
+        let large = all.iter().filter(|(_, bytes)| *bytes > BYTES_MAX);
+        assert_eq!(large.collect::<Vec<_>>(), Vec::<&(&str, usize)>::new());
+    }
+}

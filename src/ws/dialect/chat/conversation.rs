@@ -40,10 +40,6 @@ impl Conversation {
         frames: Frames,
         incoming: Incoming,
     ) -> Result<(), Close> {
-        if !matches!(incoming, Incoming::Message { .. }) && !cx.takes_frame() {
-            return cx.send_error(frames.too_many_requests(None));
-        }
-        let world = cx.world().clone();
         match incoming {
             Incoming::Message {
                 text,
@@ -53,21 +49,41 @@ impl Conversation {
                 let send = SendMessage {
                     chat,
                     text,
-                    client_id: client_id.clone(),
+                    client_id,
                     reply_to,
                     content_type: ContentType::Text,
                 };
-                let posted = world.domain.messages.post(&self.actor, send);
-                let user = self.actor.id();
-                cx.later(async move {
-                    let sent = match posted {
-                        Ok(answer) => answer.await,
-                        Err(error) => Err(error),
-                    };
-                    sent_or_not(&sent, chat, user, frames, client_id.as_deref())
-                });
+                self.send(cx, frames, send);
                 Ok(())
             }
+            _ if !cx.takes_frame() => cx.send_error(frames.too_many_requests(None)),
+            other => Box::pin(self.serve_other(cx, chat, frames, other)).await,
+        }
+    }
+
+    /// Says something. The next frame may come before it is committed.
+    fn send(&self, cx: &mut Connection<World>, frames: Frames, send: SendMessage) {
+        let (chat, user) = (send.chat, self.actor.id());
+        let client_id = send.client_id.clone();
+        let posted = cx.world().domain.messages.post(&self.actor, send);
+        cx.later(async move {
+            let sent = match posted {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            };
+            sent_or_not(&sent, chat, user, frames, client_id.as_deref())
+        });
+    }
+
+    async fn serve_other(
+        &mut self,
+        cx: &mut Connection<World>,
+        chat: ChatId,
+        frames: Frames,
+        incoming: Incoming,
+    ) -> Result<(), Close> {
+        let world = cx.world().clone();
+        match incoming {
             Incoming::ReadMessages { up_to } => {
                 match world.domain.reading.mark(&self.actor, chat, up_to).await {
                     // Told to everybody here by the event, soon.
@@ -107,6 +123,8 @@ impl Conversation {
             },
             Incoming::Authenticate { token } => self.authenticate(cx, chat, frames, token).await,
             Incoming::Ping => cx.send(frames.pong()),
+            // Sent above.
+            Incoming::Message { .. } => Ok(()),
             // These are the seat's.
             Incoming::Typing { .. } | Incoming::Sync { .. } => Ok(()),
         }

@@ -174,7 +174,7 @@ impl Consumer for Chat {
                 }
                 Ok(())
             }
-            Incoming::Sync { since } => self.sync(cx, since).await,
+            Incoming::Sync { since } => Box::pin(self.sync(cx, since)).await,
             other => self.conversation.serve(cx, self.chat, frames, other).await,
         }
     }

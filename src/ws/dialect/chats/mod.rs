@@ -96,7 +96,7 @@ impl Consumer for Chats {
             Err((frames, wrong)) => return cx.send_error(frames.wrong(&wrong)),
         };
         match incoming {
-            Incoming::Sync(since) => self.sync(cx, since).await,
+            Incoming::Sync(since) => Box::pin(self.sync(cx, since)).await,
             Incoming::Of(chat, chat::Incoming::Typing { is_typing }) => {
                 self.types(cx, chat, is_typing)
             }

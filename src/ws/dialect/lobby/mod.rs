@@ -87,7 +87,7 @@ impl Consumer for Lobby {
             return refuse(cx, frames::TOO_MANY_REQUESTS);
         }
         let done = match incoming {
-            Incoming::Join { room } => self.join(cx, &room).await.map(|_| ()),
+            Incoming::Join { room } => self.be_in(cx, &room).await.map(|_| ()),
             Incoming::Leave { room } => {
                 self.leave(&room);
                 Ok(())
@@ -106,10 +106,14 @@ impl Consumer for Lobby {
 
 impl Lobby {
     /// Comes into a room, unless the connection is there.
-    async fn join(&mut self, cx: &Connection<World>, room: &RoomName) -> Result<ChatId, Failed> {
-        if let Some(joined) = self.find(room) {
-            return Ok(joined.chat);
+    async fn be_in(&mut self, cx: &Connection<World>, room: &RoomName) -> Result<ChatId, Failed> {
+        match self.find(room) {
+            Some(joined) => Ok(joined.chat),
+            None => Box::pin(self.join(cx, room)).await,
         }
+    }
+
+    async fn join(&mut self, cx: &Connection<World>, room: &RoomName) -> Result<ChatId, Failed> {
         if self.rooms.len() >= ROOMS_MAX {
             self.sort();
         }
@@ -198,7 +202,7 @@ impl Lobby {
         text: String,
     ) -> Result<(), Failed> {
         let send = SendMessage {
-            chat: self.join(cx, room).await?,
+            chat: self.be_in(cx, room).await?,
             text,
             client_id: None,
             reply_to: None,

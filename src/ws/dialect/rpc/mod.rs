@@ -164,12 +164,14 @@ impl Rpc {
         }
         match method {
             Method::CheckConnection => Ok(Ok(Data::Nothing {})),
-            Method::Auth { username, password } => self.auth(cx, username, password).await,
+            Method::Auth { username, password } => {
+                Box::pin(self.auth(cx, username, password)).await
+            }
             Method::Register {
                 username,
                 password,
                 email,
-            } => self.register(cx, username, password, email).await,
+            } => Box::pin(self.register(cx, username, password, email)).await,
             Method::Recovery { username, known } => {
                 self.recover(cx, username, known);
                 Ok(Ok(Data::Nothing {}))
@@ -178,11 +180,11 @@ impl Rpc {
                 username,
                 code,
                 password,
-            } => Ok(self.confirm(cx, &username, &code, password).await),
+            } => Ok(Box::pin(self.confirm(cx, &username, &code, password)).await),
             Method::Signed { token, wants } => match self.admit(cx, &token).await? {
                 Ok(actor) => {
                     let shown = Shown { token, actor };
-                    self.serve_signed(cx, request, &shown, wants).await
+                    Box::pin(self.serve_signed(cx, request, &shown, wants)).await
                 }
                 Err(failure) => Ok(Err(failure)),
             },
@@ -322,7 +324,7 @@ impl Rpc {
         let credential = Credential::shown(OpaqueKind::Rpc, token);
         let world = cx.world().clone();
         if cx.user().is_none() {
-            return self.sign_in(cx, &credential).await;
+            return Box::pin(self.sign_in(cx, &credential)).await;
         }
         let sessions = &world.domain.sessions;
         let known = self
@@ -332,7 +334,7 @@ impl Rpc {
         let actor = match (known, &credential) {
             (Some(known), _) => sessions.renew(&known.actor).await,
             (None, credential) => {
-                let actor = crate::ws::World::authenticate(&*world, credential).await;
+                let actor = Box::pin(crate::ws::World::authenticate(&*world, credential)).await;
                 actor.map(|actor| {
                     self.remember(
                         credential,

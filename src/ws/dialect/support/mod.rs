@@ -127,7 +127,9 @@ impl Consumer for Support {
     async fn receive(&mut self, cx: &mut Connection<World>, frame: &str) -> Result<(), Close> {
         let Request { id, method } = Request::parse(frame);
         let method = match (method, &self.signed_in) {
-            (Ok(Method::Auth { token }), _) => return self.auth(cx, &id, token).await,
+            (Ok(Method::Auth { token }), _) => {
+                return Box::pin(self.auth(cx, &id, token)).await;
+            }
             (_, None) => return Err(close::NOT_SIGNED_IN),
             (Err(failure), _) => return cx.send_error(failed(&id, failure)),
             (Ok(method), _) => method,
@@ -139,7 +141,7 @@ impl Consumer for Support {
         if !matches!(method, Method::Send { .. }) && !cx.takes_frame() {
             return cx.send_error(failed(&id, Failure::TooMany));
         }
-        match signed_in.serve(cx, &id, method).await {
+        match Box::pin(signed_in.serve(cx, &id, method)).await {
             Ok(frame) => cx.send(frame),
             Err(error) => fail(cx, &id, &error),
         }
