@@ -2,7 +2,8 @@
 //!
 //! Relies on: whatever took a number of a chat is told by this node's writer after the commit; what other nodes didn't
 //! live to index, and what was there before, is found by looking at all chats, at the start and every `LOOK_EVERY`.
-//! Bounded by: `CHATS_AT_ONCE` and `NUMBERS_AT_ONCE` a transaction, a tenth of the time, `TOLD_MAX` chats.
+//! Bounded by: `CHATS_AT_ONCE` and `NUMBERS_AT_ONCE` a transaction, a twentieth of the time while the writer writes,
+//! `TOLD_MAX` chats.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -26,8 +27,12 @@ const CHATS_AT_ONCE: usize = 100;
 const NUMBERS_AT_ONCE: u64 = 1000;
 /// What comes within this time is indexed together.
 const GATHERED_FOR: Duration = Duration::from_millis(300);
-/// A transaction is followed by so many times its own duration in which the writer has the database alone.
-const RESTS: u32 = 9;
+/// A transaction is followed by so many times its own duration in which the writer has the database alone, as long as it
+/// writes.
+const RESTS: u32 = 19;
+const REST_AT_MOST: Duration = Duration::from_secs(2);
+/// A writer that wrote nothing for so long doesn't need it.
+const QUIET: Duration = Duration::from_millis(50);
 /// How often all chats are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Chats that one such look gives at once.
@@ -146,7 +151,9 @@ impl Following {
             let rest = match self.step().await {
                 Ok(true) => {
                     wait = RETRY_FIRST;
-                    began.elapsed() * RESTS
+                    let rest = (began.elapsed() * RESTS).clamp(GATHERED_FOR, REST_AT_MOST);
+                    stop.run_until_cancelled(self.rest(rest)).await;
+                    continue;
                 }
                 Ok(false) => {
                     stop.run_until_cancelled(self.wait()).await;
@@ -204,6 +211,19 @@ impl Following {
         self.look_from = behind.last().copied().filter(|_| !is_last);
         self.backlog.extend(behind);
         Ok(true)
+    }
+
+    /// Leaves the database to the writer for so long, or until that has nothing to write.
+    async fn rest(&self, at_most: Duration) {
+        let until = Instant::now() + at_most;
+        while Instant::now() < until {
+            let pause = QUIET.min(until.saturating_duration_since(Instant::now()));
+            let arrives = self.told.arrived.notified();
+            if tokio::time::timeout(pause, arrives).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Waits for something to do, and a moment more for what comes with it.
