@@ -93,7 +93,8 @@ impl Incoming {
     fn of(fields: &mut Map<String, Value>) -> Result<Incoming, Wrong> {
         let kind = match fields.get("type") {
             None => "message",
-            Some(Value::String(kind)) => kind.as_str(),
+            Some(Value::String(kind)) if FRAMES.contains(&kind.as_str()) => kind.as_str(),
+            Some(Value::String(unknown)) => return Err(unknown_type(unknown)),
             Some(other) => return Err(unknown_type(&other.to_string())),
         };
         match kind {
@@ -262,6 +263,15 @@ mod tests {
             Incoming::parse(r#"{"type":"message","text":null}"#).unwrap(),
             empty
         );
+    }
+
+    #[test]
+    fn every_listed_type_is_known() {
+        for kind in FRAMES {
+            let frame = serde_json::json!({ "type": kind }).to_string();
+            let code = Incoming::parse(&frame).err().map(|wrong| wrong.code);
+            assert_ne!(code, Some("unknown_type"), "{kind}");
+        }
     }
 
     #[test]
