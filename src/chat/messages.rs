@@ -273,6 +273,17 @@ impl From<&Actor> for By {
 }
 
 impl Core {
+    /// Whether one more message would be taken from somebody now. Its place isn't.
+    pub(super) fn may_send(&self, actor: &Actor) -> Result<(), ChatError> {
+        match self.send_slot(actor) {
+            Err(over) if !actor.is_staff => {
+                metrics::THROTTLED.of("message").one();
+                Err(over.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A place in the sender's window of sends on this node; the writer takes those of a batch over all nodes.
     fn send_slot(&self, actor: &Actor) -> Result<Slot<UserId>, OverLimit> {
         self.sends

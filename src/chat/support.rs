@@ -36,6 +36,7 @@ impl Support {
     /// can be said.
     pub async fn open_chat(&self, actor: &Actor, text: &str) -> Result<ChatId, ChatError> {
         Text::parse(text, self.core.limits.message_chars)?;
+        self.core.may_send(actor)?;
         let chats = Chats {
             core: self.core.clone(),
         };

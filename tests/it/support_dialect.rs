@@ -556,6 +556,23 @@ async fn an_answer_that_comes_while_an_operator_signs_in_leaves_nobody_waiting_t
     }
 }
 
+#[tokio::test]
+async fn a_first_message_over_the_limit_opens_no_chat() {
+    let server = Server::start_with(|settings| settings.limits.messages_per_minute = 1).await;
+    let anna = server.user("anna").await;
+    let olga = server.operator("olga").await;
+    let notes = anna.creates_group("notes", []).await;
+    anna.says(&notes, "the one of this minute").await;
+    let (mut customer, _) = Desk::of(&server, &anna).await;
+    customer
+        .fails("message.send", json!(["can you help?"]), 6)
+        .await;
+    let chats = olga.get("/api/support/chats/").await.expect(200);
+    assert_eq!(chats["count"], 0);
+    let own = anna.get("/api/chats/").await.expect(200);
+    assert_eq!(own["count"], 1);
+}
+
 /// Anna waits, and then Boris says so much that an operator who signs in is shown nothing of her.
 async fn one_waits_behind_another(server: &Server) -> (Desk, Desk, Desk, Vec<Value>) {
     let [anna, boris] = server.users(["anna", "boris"]).await;
