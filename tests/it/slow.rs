@@ -1,6 +1,9 @@
 //! Clients that read slowly or not at all cost their own connection only.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -17,15 +20,22 @@ async fn serves() -> Binary {
     Binary::serves(&["--messages-per-minute", "0", "--frames-per-second", "0"]).await
 }
 
+/// A chat in which nobody is slow hears twenty messages in a fraction of it; one that waited for whoever reads nothing
+/// would wait for ten seconds.
+const UNNOTICED: Duration = Duration::from_secs(3);
+
 /// Sends `count` long messages in blocks and hears each of them: the one who doesn't notice.
 async fn talks(phone: &mut Phone, count: usize) {
     for block in 0..count / 20 {
+        let began = Instant::now();
         for number in 0..20 {
             phone.says(&long(block * 20 + number)).await;
         }
         for _ in 0..20 {
             phone.next_message().await;
         }
+        let took = began.elapsed();
+        assert!(took < UNNOTICED, "twenty messages took {took:?}");
     }
 }
 
