@@ -76,11 +76,11 @@ impl Django {
         let (mut after, mut count) = (UserId(0), 0);
         loop {
             let page = self.tables.after(after, AT_ONCE as u64).await?;
-            let Some(last) = page.last() else { break };
-            let begun_after = std::mem::replace(&mut after, last.id);
-            count += page.len();
+            let Some(until) = page.until else { break };
+            let begun_after = std::mem::replace(&mut after, until);
+            count += page.accounts.len();
             let asked = self.store.accounts_between(begun_after, after).await?;
-            self.compare(page, asked).await?;
+            self.compare(page.accounts, asked).await?;
         }
         let gone = self.store.accounts_between(after, UserId(i64::MAX)).await?;
         self.compare(Vec::new(), gone).await?;
@@ -96,19 +96,18 @@ impl Django {
         }
         let (walked, highest) = *self.walked.lock();
         let new = self.tables.after(highest, AT_ONCE as u64).await?;
-        if let Some(last) = new.last() {
-            self.walked.lock().1 = last.id;
-            self.compare(new, Vec::new()).await?;
+        if let Some(until) = new.until {
+            self.walked.lock().1 = until;
+            self.compare(new.accounts, Vec::new()).await?;
         }
         let page = self.tables.after(walked, AT_ONCE as u64).await?;
-        let is_last = page.len() < AT_ONCE;
-        let until = match page.last() {
-            Some(last) if !is_last => last.id,
-            _ => UserId(i64::MAX),
-        };
-        let asked = self.store.accounts_between(walked, until).await?;
-        self.compare(page, asked).await?;
-        self.walked.lock().0 = if is_last { UserId(0) } else { until };
+        let until = page.until.filter(|_| !page.is_last);
+        let asked = self
+            .store
+            .accounts_between(walked, until.unwrap_or(UserId(i64::MAX)))
+            .await?;
+        self.compare(page.accounts, asked).await?;
+        self.walked.lock().0 = until.unwrap_or(UserId(0));
         Ok(())
     }
 

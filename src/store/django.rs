@@ -39,6 +39,17 @@ pub struct DjangoAccount {
     pub date_joined: Option<Time>,
 }
 
+/// Accounts in the order of their numbers.
+#[derive(Clone, Debug)]
+pub struct DjangoPage {
+    /// Those that have a name.
+    pub accounts: Vec<DjangoAccount>,
+    /// The last number, of whoever has it; none where the page is empty.
+    pub until: Option<UserId>,
+    /// No more follow.
+    pub is_last: bool,
+}
+
 /// What an account's columns are called there; none where there is no such column.
 #[derive(Clone, Debug)]
 pub struct AccountColumns {
@@ -138,13 +149,22 @@ impl DjangoTables {
         Ok(rows.iter().find_map(|row| self.account(row)))
     }
 
-    /// The first accounts after a number.
-    pub async fn after(&self, id: UserId, limit: u64) -> Stored<Vec<DjangoAccount>> {
+    /// The first accounts after a number. `Refused` where one's id is no number.
+    pub async fn after(&self, id: UserId, limit: u64) -> Stored<DjangoPage> {
         let rows = self
             .foreign
             .after(&self.read(), &self.columns.id, id.0, limit)
             .await?;
-        Ok(rows.iter().filter_map(|row| self.account(row)).collect())
+        let is_no_number = || StoreError::Refused("an account's id is no number".into());
+        let number = |row: &TextRow| row.first()?.as_deref()?.parse().ok().map(UserId);
+        Ok(DjangoPage {
+            until: match rows.last() {
+                Some(row) => Some(number(row).ok_or_else(is_no_number)?),
+                None => None,
+            },
+            is_last: (rows.len() as u64) < limit,
+            accounts: rows.iter().filter_map(|row| self.account(row)).collect(),
+        })
     }
 
     /// Makes an account.

@@ -46,7 +46,9 @@ pub use batch::{Batch, ChatCounters, Commit, NewMessageRow};
 pub use chats::{EnterRow, ListedRow, NewChatRow};
 pub use clock::database_time;
 pub use connect::StoreOptions;
-pub use django::{AccountColumns, BlacklistedToken, DjangoAccount, DjangoBlacklist, DjangoTables};
+pub use django::{
+    AccountColumns, BlacklistedToken, DjangoAccount, DjangoBlacklist, DjangoPage, DjangoTables,
+};
 pub use error::StoreError;
 pub use foreign::{Columns, Foreign, TextRow};
 pub use import::{AccountKeys, ChatKeys, ImportedChat, ImportedMessage};

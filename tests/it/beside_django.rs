@@ -289,8 +289,7 @@ async fn a_token_that_one_of_them_blacklists_is_blacklisted_at_the_other() {
 }
 
 /// A user model of a project's own.
-const PEOPLE: &str =
-    "CREATE TABLE people (number integer PRIMARY KEY, login varchar(60) NOT NULL UNIQUE,
+const PEOPLE: &str = "CREATE TABLE people (number integer PRIMARY KEY, login varchar(60) UNIQUE,
     secret varchar(128) NOT NULL, is_active bool NOT NULL)";
 
 fn reads_people(settings: &mut Settings) {
@@ -368,6 +367,18 @@ async fn of_more_accounts_than_are_read_at_once_every_one_is_known_from_the_star
     let database = look_around::open(people.url()).await;
     let known = user::Entity::find().count(&database).await;
     assert_eq!(known.expect("the accounts"), 2000);
+}
+
+#[tokio::test]
+async fn who_has_no_name_there_hides_nobody_who_has_one() {
+    let people = with_people(1003).await;
+    let database = look_around::open(people.url()).await;
+    let nameless = "UPDATE people SET login = NULL WHERE number <= 1001";
+    let done = database.execute_unprepared(nameless).await;
+    done.expect("a page of people without a name, and one more");
+    let _server = server_beside(&people).await;
+    let known = user::Entity::find().count(&database).await;
+    assert_eq!(known.expect("the accounts"), 2);
 }
 
 #[tokio::test]
