@@ -1,8 +1,10 @@
 //! What the program logs: everything that happens, by its ids; never what was said, nor what opens a door.
 
+use entity::change;
+use sea_orm::{ConnectionTrait, sea_query::Table};
 use serde_json::{Value, json};
 
-use crate::support::{binary::Binary, person::PASSWORD, until};
+use crate::support::{binary::Binary, look_around, person::PASSWORD, until};
 
 #[tokio::test]
 async fn connections_refusals_and_messages_are_logged_but_no_text_token_or_password() {
@@ -132,4 +134,42 @@ async fn a_request_has_one_line_that_says_who_asked_what_and_why_not() {
         !log.contains("walnut") && !log.contains(&anna.access),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn a_fault_is_internal_to_its_client_and_told_here() {
+    let binary = Binary::serves(&["--log-format", "json"]).await;
+    let [anna] = binary.users(["anna"]).await;
+    let notes = anna.creates_group("notes", []).await;
+    let mut phone = anna.joins(&notes).await;
+    let message = anna.says(&notes, "walnut").await;
+    phone.next_message().await;
+    // Where edits are written nothing can be written any more.
+    let database = look_around::open(&binary.database()).await;
+    let away = Table::rename()
+        .table(change::Entity, "elsewhere")
+        .to_owned();
+    database.execute(&away).await.expect("a table to rename");
+
+    let edit = json!({"type": "edit_message", "message_id": message.id, "text": "walnut, edited"});
+    phone.sends(edit).await;
+    let error = phone.hears("error").await;
+    assert_eq!(error["code"], "internal", "{error}");
+    assert_eq!(error["message"], "Internal server error", "{error}");
+    phone.still_works().await;
+    let edited = anna.tries_to_edit(&notes, &message, "walnut, edited").await;
+    let problem = edited.expect(500);
+    assert_eq!(problem, json!({"detail": "A server error occurred."}));
+
+    let log = binary.said();
+    let faults = log.lines().filter(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        let told = line["fields"]["message"]
+            .as_str()
+            .or(line["message"].as_str());
+        line["level"] == "ERROR"
+            && told.is_some_and(|told| told.contains("elsewhere") || told.contains("change"))
+    });
+    assert!(faults.count() >= 2, "{log}");
+    assert!(!log.contains("walnut"), "{log}");
 }
