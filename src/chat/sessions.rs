@@ -249,11 +249,13 @@ impl Sessions {
         let now = Utc::now();
         let found = django.by_cookie(cookie, now).await.map_err(unavailable)?;
         let (row, expires_at) = found.ok_or(AuthError::Invalid)?;
+        // It was held against this row's password: what had ended sign-ins by then has not ended this one, and what ends
+        // them next does, in the same second too.
+        let after = row.tokens_valid_after.map(|at| at + TimeDelta::seconds(1));
         self.admit(SignedIn {
             user: row.id,
             session: None,
-            // It was held against the present password: whatever ended sign-ins until now has not ended this one.
-            issued_at: Some(now + TimeDelta::seconds(1)),
+            issued_at: Some(after.map_or(now, |after| after.max(now))),
             expires_at,
         })
         .await
@@ -309,6 +311,11 @@ impl Sessions {
             connection: actor.connection,
             ..renewed
         })
+    }
+
+    /// Whether somebody is staff now. An error: there is no such account that may sign in.
+    pub async fn is_staff(&self, user: UserId) -> Result<bool, AuthError> {
+        Ok(self.person(user).await?.is_staff)
     }
 
     /// The caller's own sign-ins, newest first.

@@ -172,7 +172,7 @@ impl Hub {
         membership
     }
 
-    /// Seats a connection that follows all chats of its user: it hears `frames` first, then what it `missed` up to
+    /// Seats a connection that follows all chats of its user, unless it hears the chat already: it hears `frames` first, then what it `missed` up to
     /// `since`, then what the hub remembers.
     pub(super) fn follow(
         &self,
@@ -183,6 +183,9 @@ impl Hub {
         frames: &mut Vec<SharedFrame>,
     ) -> Next {
         let mut state = self.state.lock();
+        if state.seats.hears(sitting.seat.connection) {
+            return Next::Live;
+        }
         if state.delivered > Some(since) {
             let Some(after) = state.memory.since(since) else {
                 return Next::Unknown;

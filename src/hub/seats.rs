@@ -107,7 +107,8 @@ impl Seats {
         let sitting = self.sittings.get_mut(&connection)?;
         let is_shown = sitting.attention == Attention::Full;
         let tally = sitting.tally.as_mut().filter(|_| is_shown)?;
-        tally.take_unread(delivered)
+        // It may have heard more than the hub has told.
+        tally.take_unread(delivered.max(sitting.after))
     }
 
     /// Takes a seat away.
@@ -120,6 +121,12 @@ impl Seats {
     /// Whether a connection sits here.
     pub(super) fn holds(&self, connection: ConnectionId) -> bool {
         self.sittings.contains_key(&connection)
+    }
+
+    /// Whether a connection hears all of the chat.
+    pub(super) fn hears(&self, connection: ConnectionId) -> bool {
+        let sitting = self.sittings.get(&connection);
+        sitting.is_some_and(|sitting| sitting.attention == Attention::Full)
     }
 
     /// Whether nobody has sat here since a moment.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 const EVERY: Duration = Duration::from_secs(2);
-// Everything takes effect within 3 s: asking and acting have the third. Tests, on busy machines, allow twice as much.
+// Everything takes effect within 3 s: asking and acting have the third.
 const _: () = assert!(EVERY.as_secs() <= 2);
 /// After a loss it looks at once, but no more often than this.
 const LEAST: Duration = Duration::from_millis(250);

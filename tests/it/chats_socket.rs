@@ -306,6 +306,35 @@ async fn operators_hold_the_open_support_chats_too() {
 }
 
 #[tokio::test]
+async fn whoever_signs_in_anew_on_their_socket_loses_a_right_all_the_same() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let [boss, olga] = [server.operator("boss").await, server.operator("olga").await];
+    let help = anna.creates(json!({"kind": "support"})).await;
+    anna.says(&help, "help!").await;
+    let again = olga.signs_in().await;
+    let mut phone = olga.follows_at("/ws/chats/?support=1").await;
+    let renew = json!({"type": "authenticate", "token": again.access});
+    phone.sends(renew).await;
+    phone.hears_at_last("authenticated").await;
+    // What she began with ends; her socket is the other sign-in's by now.
+    olga.signs_out().await;
+    phone.sends(json!({"type": "ping"})).await;
+    phone.hears_at_last("pong").await;
+    boss.patch(
+        &format!("/api/users/{}/", olga.id),
+        json!({"is_staff": false}),
+    )
+    .await
+    .expect(200);
+    let removed = phone.hears_at_last("chat_removed").await;
+    assert_eq!(removed["chat_id"], help.id);
+    anna.says(&help, "for operators").await;
+    phone.sends(json!({"type": "ping"})).await;
+    phone.hears("pong").await;
+}
+
+#[tokio::test]
 async fn nothing_wrong_ends_the_connection_and_nobody_acts_where_they_don_t_belong() {
     let server = Server::start_with(|settings| settings.limits.frames_per_second = 0).await;
     let [anna, boris] = server.users(["anna", "boris"]).await;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Follow;
 use crate::{
-    chat::{ChatEvent, ConnectionId, Followed, Presence, What},
+    chat::{ChatEvent, ChatHead, ConnectionId, Followed, Presence, What},
     hub::{Present, Seat, Seated, unread::Tally},
 };
 
@@ -185,9 +185,13 @@ impl Followers {
         self.table.lock().overseen.iter().copied().collect()
     }
 
-    /// A connection is about to have a place as an operator.
-    pub(super) fn oversees(&self, connection: ConnectionId) {
-        self.table.lock().overseen.insert(connection);
+    /// A seat for a follower. From now on it is asked of those who sit in others' support chats whether they are staff.
+    pub(super) fn seat(&self, follower: &Follower, followed: &Followed) -> Seat {
+        let seat = follower.seat(followed);
+        if seat.is_operator {
+            self.table.lock().overseen.insert(seat.connection);
+        }
+        seat
     }
 
     /// A connection hears the open support chats no more.
@@ -362,7 +366,14 @@ impl Follower {
         drop(forgotten);
     }
 
-    pub(super) fn seat(&self, followed: &Followed) -> Seat {
+    /// Whether it hears such a chat without having asked for it.
+    pub(super) fn wants(&self, chat: &ChatHead) -> bool {
+        let Follow { actor, chats, .. } = &self.follow;
+        let is_anothers = chat.customer.is_some_and(|customer| customer != actor.id());
+        chats.has(chat) && (!is_anothers || chats.has_support())
+    }
+
+    fn seat(&self, followed: &Followed) -> Seat {
         let user = self.follow.actor.id();
         Seat {
             connection: self.connection,

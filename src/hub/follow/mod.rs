@@ -128,10 +128,7 @@ impl Following {
         }
         let hub = self.hubs.find_or_make(chat);
         self.hubs.begin(&hub, followed);
-        let seat = self.follower.seat(followed);
-        if seat.is_operator {
-            self.hubs.followers.oversees(seat.connection);
-        }
+        let seat = self.hubs.followers.seat(&self.follower, followed);
         self.follower.keep(chat, || self.hubs.stand(hub, seat))
     }
 
@@ -188,7 +185,8 @@ impl Beginning {
                 if let Some(frame) = farewell.filter(|_| !followed.is_quiet) {
                     let _ = follow.queue.answer(frame);
                 }
-                let entered = Report::Entered(follow.actor.id(), chat);
+                // This connection alone: others of its user may not want it.
+                let entered = Report::Stirred(follower.connection, chat);
                 following.hubs.followers.report(entered);
             }
         }
@@ -256,7 +254,7 @@ impl Hubs {
         }
     }
 
-    /// Seats a follower so that it hears all that comes after a number. False where that can't be done now, or its
+    /// Seats a follower, unless it sits there, so that it hears all that comes after a number. False where that can't be done now, or its
     /// membership has ended: to be read again.
     async fn settle(
         self: &Arc<Self>,
@@ -274,7 +272,7 @@ impl Hubs {
         let (entered, chat) = (&followed.entered, hub.chat());
         let counts = follower.reports.counts_unread;
         let sitting = Sitting {
-            seat: follower.seat(followed),
+            seat: self.followers.seat(follower, followed),
             after: since,
             attention: match followed.is_quiet {
                 true => Attention::Quiet,

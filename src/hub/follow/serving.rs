@@ -93,9 +93,9 @@ pub(in crate::hub) async fn sweep(
         let Some(follower) = followers.find(connection) else {
             continue;
         };
-        // Whose sign-in has ended, whose connection does.
-        let renewed = domain.sessions.renew(&follower.follow.actor).await;
-        if renewed.is_ok_and(|actor| !actor.is_staff) {
+        // The person, since the sign-in may be another by now; of whom there is none any more the connection ends.
+        let is_staff = domain.sessions.is_staff(follower.follow.actor.id()).await;
+        if is_staff.is_ok_and(|is_staff| !is_staff) {
             followers.forget_operator(connection);
             let mut farewells = Vec::new();
             for (chat, seated) in follower.operated() {
@@ -214,7 +214,7 @@ impl Desk {
         }
         for (place, followed) in entered {
             let (follower, chat) = &due[place];
-            if !follower.follow.chats.has(&followed.entered.head) {
+            if !follower.wants(&followed.entered.head) {
                 continue;
             }
             let hub = hubs[place].clone();
@@ -235,10 +235,13 @@ impl Desk {
                     settling.since = followed.news_after.max(oldest);
                 }
             }
-            if !self.hubs.settle(follower, hub, settling).await? {
-                debug!(%chat, "chat {chat}: a follower is shown it later");
-                self.entering.insert((follower.connection, *chat));
+            match self.hubs.settle(follower, hub, settling).await {
+                Ok(true) => continue,
+                Ok(false) => debug!(%chat, "chat {chat}: a follower is shown it later"),
+                // The others have been shown theirs, and mustn't be once more.
+                Err(error) => warn!(%chat, "chat {chat}: a follower is shown it later: {error}"),
             }
+            self.entering.insert((follower.connection, *chat));
         }
         Ok(())
     }

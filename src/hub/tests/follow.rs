@@ -9,12 +9,11 @@ use super::{
     testing::{Node, Town},
 };
 use crate::{
-    chat::{
-        Actor, ChatEvent, ChatHead, ChatListed, ConnectionId, FollowedChats, NewChat, Presence,
-        What,
-    },
+    chat::{Actor, ChatEvent, ChatHead, ChatListed, FollowedChats, NewChat, Presence, What},
+    hub::follow::Report,
     hub::{
-        Announce, Audience, Beginning, Ends, Follow, Following, QueueLimits, SharedFrame, Voice,
+        Announce, Audience, Beginning, Close, Ends, Follow, Following, QueueLimits, SharedFrame,
+        Voice,
     },
     layer::MemoryLayer,
 };
@@ -58,9 +57,19 @@ impl Coming {
         limits: QueueLimits,
     ) -> Self {
         let reader = Reader::with_limits(connection, who.id().0, limits);
+        Self::of_chats(node, who, reader, announce, FollowedChats::OwnAndSupport).await
+    }
+
+    async fn of_chats(
+        node: &Node,
+        who: &Actor,
+        reader: Reader,
+        announce: Option<Announce>,
+        chats: FollowedChats,
+    ) -> Self {
         let follow = Follow {
             actor: Actor {
-                connection: Some(ConnectionId(connection)),
+                connection: Some(reader.seat.connection),
                 ..who.clone()
             },
             voice: Voice {
@@ -69,7 +78,7 @@ impl Coming {
                 ends: Ends::Seat(|head| Some(text(format!("removed {}", head.id)))),
             },
             in_literals: false,
-            chats: FollowedChats::OwnAndSupport,
+            chats,
             queue: reader.seat.queue.clone(),
             announce,
         };
@@ -375,6 +384,45 @@ async fn who_is_no_operator_any_more_is_told_of_all_chats_at_once() {
     let mut phone = Phone::of_few(&node, &operator).await;
     let removed = phone.hears_of("removed", 5).await;
     assert_eq!(removed, of_each(&chats, |chat| format!("removed {chat}")));
+}
+
+#[tokio::test]
+async fn whoever_did_not_ask_for_support_chats_gets_none_from_another_connection_of_theirs() {
+    let (_town, node) = node().await;
+    let (anna, olga) = (node.person("anna").await, node.operator("olga").await);
+    let help = opens(&node, &anna, ChatKind::Support, vec![]).await;
+    node.says(&anna, help, "help!").await;
+    let own = node.group(&olga, &[&anna]).await;
+    let reader = Reader::new(1, olga.id().0);
+    let plain = Coming::of_chats(&node, &olga, reader, Some(ANNOUNCE), FollowedChats::Own);
+    let mut plain = plain.await.begins().await;
+    // It ends while its chats are read, so that it is seated nowhere.
+    let ending = Coming::of(&node, &olga, 2, None).await;
+    ending.reader.seat.queue.close_now(Close::TOO_SLOW);
+    let _ended = ending.begins().await;
+    node.says(&anna, help, "is anybody there?").await;
+    let also = node.group(&olga, &[]).await;
+    plain.hears(&["hello", &format!("added {also} at 0")]).await;
+    node.says(&anna, own, "and you?").await;
+    plain.hears(&[&format!("{own}: and you?")]).await;
+}
+
+#[tokio::test]
+async fn who_hears_a_chat_is_not_shown_it_again() {
+    let (_town, node) = node().await;
+    let (anna, boris) = (node.person("anna").await, node.person("boris").await);
+    let chat = node.group(&anna, &[&boris]).await;
+    let mut plain = Phone::of(&node, &boris, 1, None).await;
+    node.says(&anna, chat, "once").await;
+    plain.hears(&["hello", &format!("{chat}: once")]).await;
+    // As when the database failed while several chats were shown: all of them once more.
+    let again = Report::Stirred(plain.reader.seat.connection, chat);
+    node.hubs.followers.report(again);
+    let other = node.group(&anna, &[&boris]).await;
+    node.says(&anna, other, "and here").await;
+    plain.hears(&[&format!("{other}: and here")]).await;
+    node.says(&anna, chat, "twice").await;
+    plain.hears(&[&format!("{chat}: twice")]).await;
 }
 
 #[tokio::test]

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use entity::Seq;
 
-use super::reader::{Reader, event, head, message, profile, sent};
+use super::reader::{CHAT, Reader, event, head, message, profile, sent};
 use crate::{
     chat::{ChatEvent, What},
-    hub::unread::{Tally, Unread},
+    hub::{
+        Hub,
+        hub::Next,
+        seats::{Attention, Sitting},
+        unread::{Tally, Unread},
+    },
 };
 
 fn read(user: i64, up_to: i64) -> Arc<ChatEvent> {
@@ -20,6 +25,26 @@ fn read(user: i64, up_to: i64) -> Arc<ChatEvent> {
         seq: None,
         ..ChatEvent::clone(&event(0, user, what))
     })
+}
+
+#[test]
+fn what_a_seat_has_heard_before_its_hub_is_unread_until_it_is_read() {
+    let hub = Hub::new(CHAT, 200);
+    hub.begin(&Arc::new(head("trip")), Seq(10));
+    let boris = Reader::new(1, 2);
+    // Five messages were lost on their way to the hub, and read with the greeting.
+    let sitting = Sitting {
+        seat: boris.seat.clone(),
+        after: Seq(15),
+        attention: Attention::Full,
+        tally: Some(Tally::new(5, Seq(10))),
+    };
+    let (mut missed, mut frames) = (Vec::new(), Vec::new());
+    let seated = hub.follow(&sitting, Seq(15), Seq(15), &mut missed, &mut frames);
+    assert!(matches!(seated, Next::Live));
+    hub.deliver(&[read(2, 12)]);
+    let connection = boris.seat.connection;
+    assert_eq!(hub.take_unread(connection), Some(Unread::Uncounted));
 }
 
 #[test]
