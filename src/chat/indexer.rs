@@ -33,6 +33,9 @@ const RESTS: u32 = 19;
 const REST_AT_MOST: Duration = Duration::from_secs(2);
 /// A writer that wrote nothing for so long doesn't need it.
 const QUIET: Duration = Duration::from_millis(50);
+/// So many transactions are about chats in which something happened just now; the next is about those that are further
+/// behind, or finds some.
+const FRESH_FIRST: u32 = 4;
 /// How often all chats are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Chats that one such look gives at once.
@@ -109,6 +112,7 @@ impl Indexer {
             backlog: BTreeSet::new(),
             look_from: Some(ChatId(0)),
             look_next: Instant::now(),
+            steps: 0,
         };
         let task = tokio::spawn(following.run(stop.clone()));
         Indexer {
@@ -141,6 +145,7 @@ struct Following {
     /// Where the look at all chats stands; none between two looks.
     look_from: Option<ChatId>,
     look_next: Instant,
+    steps: u32,
 }
 
 impl Following {
@@ -178,7 +183,10 @@ impl Following {
             self.look_from.get_or_insert(ChatId(0));
             self.look_next = Instant::now() + LOOK_EVERY;
         }
-        let is_fresh = !self.fresh.is_empty();
+        let is_behind = !self.backlog.is_empty() || self.look_from.is_some();
+        let is_fresh =
+            !self.fresh.is_empty() && !(is_behind && self.steps.is_multiple_of(FRESH_FIRST));
+        self.steps = self.steps.wrapping_add(1);
         if !is_fresh && self.backlog.is_empty() {
             return self.look().await;
         }
