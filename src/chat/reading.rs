@@ -123,7 +123,11 @@ impl Operation for Commit {
     type Output = ();
 
     fn chats(&self) -> Vec<ChatId> {
-        Vec::new()
+        match self.0.as_operator {
+            // Theirs is the chat's own row: locked in the order of all others.
+            true => vec![self.0.chat],
+            false => Vec::new(),
+        }
     }
 
     async fn apply(&self, turn: &mut Turn<'_>) -> Result<(), ChatError> {

@@ -4,7 +4,7 @@
 //! Bounded by: one mark per member and chat, and the second for which it is remembered that one was told.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -154,11 +154,7 @@ pub(super) async fn apply(turn: &mut Turn<'_>, marks: &[DueMark]) -> Stored<()> 
         members.sort_unstable();
         turn.batch().write_marks(&members).await?;
     }
-    let operators: Vec<_> = marks
-        .iter()
-        .filter(|mark| mark.as_operator)
-        .map(|mark| (mark.chat, mark.seq))
-        .collect();
+    let operators = of_operators(marks);
     if !operators.is_empty() {
         turn.batch().write_operator_marks(&operators).await?;
     }
@@ -178,9 +174,32 @@ pub(super) async fn apply(turn: &mut Turn<'_>, marks: &[DueMark]) -> Stored<()> 
     Ok(())
 }
 
+/// How far operators have read each support chat. They share a mark, and of two for one row a database would take either.
+fn of_operators(marks: &[DueMark]) -> Vec<(ChatId, Seq)> {
+    let mut chats = BTreeMap::new();
+    for mark in marks.iter().filter(|mark| mark.as_operator) {
+        let furthest = chats.entry(mark.chat).or_insert(mark.seq);
+        *furthest = mark.seq.max(*furthest);
+    }
+    chats.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_operators_whoever_has_read_furthest_counts() {
+        let marks = [(2, 5), (1, 3), (2, 9), (2, 7)].map(|(chat, seq)| DueMark {
+            chat: ChatId(chat),
+            as_operator: true,
+            ..mark(seq)
+        });
+        let own = mark(4);
+        let [first, second, third, fourth] = marks;
+        let written = of_operators(&[first, own, second, third, fourth]);
+        assert_eq!(written, [(ChatId(1), Seq(3)), (ChatId(2), Seq(9))]);
+    }
 
     fn mark(seq: i64) -> DueMark {
         DueMark {
