@@ -19,8 +19,9 @@ use crate::{chat::ChatError, metrics};
 pub(crate) const QUEUE_JOBS_MAX: usize = 10_000;
 /// Bytes of text that may wait.
 pub(crate) const QUEUE_BYTES_MAX: usize = 16 << 20;
-/// After so long in all, waiting and running, a job is answered `unavailable`.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// After so long in all, waiting and running, a job is answered `unavailable`. Ten seconds are promised to whoever sent it,
+/// to whom the answer has still to go.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 
 /// A job in the queue.
 pub(crate) struct Waiting {
