@@ -173,3 +173,21 @@ async fn a_fault_is_internal_to_its_client_and_told_here() {
     assert!(faults.count() >= 2, "{log}");
     assert!(!log.contains("walnut"), "{log}");
 }
+
+#[tokio::test]
+async fn a_person_is_told_in_lines_to_read() {
+    let binary = Binary::serves(&["--log-format", "pretty"]).await;
+    let [anna] = binary.users(["anna"]).await;
+    let notes = anna.creates_group("notes", []).await;
+    anna.joins(&notes).await.still_works().await;
+    let log = binary.said();
+    let connected = log
+        .lines()
+        .find(|line| line.contains(": connected to chat"));
+    let connected = connected.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        connected.contains("INFO") && !connected.contains('\u{1b}'),
+        "{connected}"
+    );
+    assert!(log.lines().all(|line| !line.starts_with('{')), "{log}");
+}

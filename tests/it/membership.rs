@@ -1,5 +1,7 @@
 //! Who belongs to a chat, who does not any more, and who never did.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::{Chat, Close, Server};
@@ -42,6 +44,16 @@ async fn whoever_is_removed_is_out_at_once() {
         .tries_to_say(&trip, json!({"text": "let me in"}))
         .await
         .expect(404);
+    // Three times in a row: whoever only looked every other second wouldn't be so quick.
+    for _ in 0..3 {
+        anna.adds(&trip, &boris).await;
+        let mut phone = boris.joins(&trip).await;
+        let began = Instant::now();
+        anna.removes(&trip, &boris).await;
+        assert_eq!(phone.is_closed_at_last().await.code, 4003);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "it took {took:?}");
+    }
 }
 
 #[tokio::test]

@@ -159,3 +159,32 @@ async fn a_mark_up_to_a_message_of_another_chat_is_not_found() {
         .expect(404);
     assert_eq!(anna.sees(&trip).await["unread_count"], 1);
 }
+
+#[tokio::test]
+async fn what_is_unread_is_counted_to_a_thousand_and_no_further() {
+    let server = Server::start_with(|settings| {
+        settings.limits.messages_per_minute = 0;
+        settings.limits.frames_per_second = 0;
+    })
+    .await;
+    let [anna, boris] = server.users(["anna", "boris"]).await;
+    let trip = anna.creates_group("trip", [&boris]).await;
+    let mut annas = anna.joins(&trip).await;
+    for number in 1..=1002 {
+        annas.says(&number.to_string()).await;
+    }
+    while annas.next_message().await.text != "1002" {}
+    assert_eq!(boris.sees(&trip).await["unread_count"], 1000);
+    let mut phone = boris.joins(&trip).await;
+    let page = boris.page(&trip, "?page=1&page_size=1").await;
+    assert_eq!(page["count"], 1002);
+    let third_last = page["results"][0]["id"].as_i64().map(|last| last - 3);
+    phone
+        .sends(json!({"type": "read_messages", "up_to": third_last}))
+        .await;
+    phone.hears_at_last("messages_read").await;
+    crate::support::until("what is left", || async {
+        (boris.sees(&trip).await["unread_count"] == 3).then_some(())
+    })
+    .await;
+}

@@ -211,6 +211,35 @@ async fn a_token_that_is_another_users_or_none_renews_nothing() {
     phone.hears("authenticated").await;
 }
 
+/// What this process does needs no looking: three times in a row it couldn't be so quick.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_sign_out_and_a_deactivation_end_sockets_at_once() {
+    let server = Server::start().await;
+    let anna = server.user("anna").await;
+    let operator = server.operator("operator").await;
+    let notes = anna.creates_group("notes", []).await;
+    let account = format!("/api/users/{}/", anna.id);
+    for round in 0..6 {
+        let anna = anna.signs_in().await;
+        let mut phone = anna.joins(&notes).await;
+        let began = Instant::now();
+        match round % 2 {
+            0 => anna.signs_out().await,
+            _ => {
+                let off = operator.patch(&account, json!({"is_active": false}));
+                off.await.expect(200);
+            }
+        }
+        assert_eq!(phone.is_closed_at_last().await.code, 4001);
+        let took = began.elapsed();
+        assert!(took < AT_ONCE, "round {round} took {took:?}");
+        let on = operator.patch(&account, json!({"is_active": true}));
+        on.await.expect(200);
+    }
+}
+
 /// What another process does is found by looking, every other second.
 const SOON: Duration = Duration::from_secs(3);
 

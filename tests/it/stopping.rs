@@ -63,10 +63,14 @@ async fn what_is_in_flight_at_a_stop_is_finished_and_what_is_answered_is_kept() 
 
 #[tokio::test]
 async fn a_second_signal_does_not_wait_for_anybody() {
-    let mut binary = Binary::serves(&["--drain", "10m"]).await;
+    let mut binary = Binary::serves(&["--drain", "10m", "--connections-per-chat", "many"]).await;
     let [anna] = binary.users(["anna"]).await;
     let notes = anna.creates_group("notes", []).await;
-    let mut phone = anna.joins(&notes).await;
+    // One that reads nothing is waited for; so many more that they aren't all told at once.
+    let mut phones = Vec::new();
+    for _ in 0..40 {
+        phones.push(anna.joins(&notes).await);
+    }
     binary.is_told_to_stop();
     // It has begun to stop once it accepts nobody any more.
     crate::support::until("the stop to begin", || async {
@@ -78,8 +82,10 @@ async fn a_second_signal_does_not_wait_for_anybody() {
     })
     .await;
     binary.is_told_to_stop();
-    binary.ends().await;
-    phone.is_closed_at_last().await;
+    assert_eq!(binary.ends().await.code(), Some(130), "it was waited for");
+    for phone in &mut phones {
+        phone.is_closed_at_last().await;
+    }
 }
 
 #[tokio::test]
@@ -127,6 +133,11 @@ async fn a_backup_while_serving_is_a_whole_copy_to_start_on() {
     for number in 0..30 {
         anna.says(&trip, &format!("before {number}")).await;
     }
+    let form = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"plan.txt\"\r\n\r\nby sea\r\n--B--\r\n";
+    let file = anna.request("POST", &format!("/api/chats/{trip}/attachments/"));
+    let file = file.body("multipart/form-data; boundary=B", form);
+    let file = file.send(anna.to).await.expect(201)["attachment"]["url"].clone();
+    let file = file.as_str().expect("its address").to_owned();
     let talks = {
         let anna = anna.clone();
         tokio::spawn(async move {
@@ -152,6 +163,8 @@ async fn a_backup_while_serving_is_a_whole_copy_to_start_on() {
         texts.len() >= 30,
         "all that was said before the backup: {texts:?}"
     );
+    let plan = boris.get(&file).await;
+    assert_eq!((plan.status, plan.text().as_str()), (200, "by sea"));
     let database = look_around::open(&copied.database()).await;
     look_around::numbers_without_gap(&database)
         .await
