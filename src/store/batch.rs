@@ -186,6 +186,8 @@ pub struct NewMessageRow {
     pub timestamp: Time,
     /// Whether their right to write is known: else the insert looks at it.
     pub may_write: bool,
+    /// Whether somebody may have blocked them here: `insert_at_once` looks at it.
+    pub may_be_blocked: bool,
 }
 
 impl NewMessageRow {
@@ -489,6 +491,7 @@ fn messages_table<'a>(
             row.reply_to,
             at,
             row.may_write,
+            row.may_be_blocked,
         )
     };
     rows.iter().map(row).collect()

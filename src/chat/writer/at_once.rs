@@ -117,7 +117,7 @@ impl AtOnce {
             }
             if !chats.contains_key(&message.chat) {
                 let chat = known.find(message.chat)?;
-                if chat.is_deleted || chat.kind == ChatKind::Personal || chats.len() == chats_max {
+                if chat.is_deleted || chats.len() == chats_max {
                     return None;
                 }
                 chats.insert(chat.id, chat);
@@ -128,7 +128,11 @@ impl AtOnce {
         for job in jobs.iter_mut().filter_map(send_of) {
             let chat = chats.get_mut(&job.message.chat)?;
             let is_operator = job.answers_as_operator(chat);
-            rows.push(next_message(chat, job.row(now, is_operator)));
+            let row = NewMessageRow {
+                may_be_blocked: chat.kind == ChatKind::Personal,
+                ..job.row(now, is_operator)
+            };
+            rows.push(next_message(chat, row));
         }
         Some(AtOnce {
             counters: chats.values().map(counters).collect(),

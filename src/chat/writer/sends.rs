@@ -119,6 +119,7 @@ impl SendJob {
             reply_to: message.reply_to,
             timestamp: now,
             may_write,
+            may_be_blocked: false,
         }
     }
 

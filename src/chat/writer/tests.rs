@@ -612,3 +612,47 @@ async fn a_chat_that_others_wrote_to_or_deleted_is_looked_at_again() {
     assert!(matches!(late, Err(ChatError::NotFound(Thing::Chat))));
     desktop.check(&acknowledged).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_message_in_a_personal_chat_is_one_call_and_a_block_stops_it() {
+    if test_database::kind() == Kind::MySql {
+        return; // it has no such batches
+    }
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let commit = Commit::at_once(move |answer| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        answer
+    });
+    let mut desktop = Desktop::open(0, commit).await;
+    let other = UserId(desktop.anna.id.0 + 1000);
+    let row = NewChatRow {
+        kind: ChatKind::Personal,
+        name: None,
+        room: None,
+        pair_key: Some("anna and another".into()),
+        support_user_id: None,
+        created_by: other,
+        created_at: database_time(),
+        is_private: false,
+        members: vec![(desktop.anna.id, Role::Member), (other, Role::Member)],
+    };
+    let chat = desktop.store.create_chat(row).await.unwrap().id;
+    desktop.chats.push(chat);
+    for text in ["the row isn't known", "one call", "one more"] {
+        desktop.send(chat, text, None).await.unwrap();
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    let block = entity::block::ActiveModel {
+        user_id: Set(other),
+        blocked_id: Set(desktop.anna.id),
+    };
+    block.insert(desktop.store.write()).await.unwrap();
+    let refused = desktop.send(chat, "are you there?", None).await;
+    assert!(
+        matches!(refused, Err(ChatError::Forbidden(_))),
+        "{refused:?}"
+    );
+    let told = ["the row isn't known", "one call", "one more"].map(str::to_owned);
+    desktop.check(&told).await;
+}

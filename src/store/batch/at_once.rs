@@ -18,13 +18,16 @@ use crate::store::{
     sql::{rows_text, time_text},
 };
 
-/// A sender who may not write and a chat that has moved on leave null where there can't be one. The parameters are
+/// A sender who may not write, or is blocked, and a chat that has moved on leave null where there can't be one. The parameters are
 /// `messages_table` and `table_from`'s.
 const INSERT_AT_ONCE: &str = "BEGIN IMMEDIATE; \
     INSERT OR ROLLBACK INTO message \
     (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
-    SELECT CASE WHEN value ->> 8 OR EXISTS (SELECT 1 FROM member m \
-    WHERE m.chat_id = value ->> 0 AND m.user_id = value ->> 2 AND m.role <> 'banned') THEN value ->> 0 END, \
+    SELECT CASE WHEN (value ->> 8 OR EXISTS (SELECT 1 FROM member m \
+    WHERE m.chat_id = value ->> 0 AND m.user_id = value ->> 2 AND m.role <> 'banned')) \
+    AND NOT (value ->> 9 AND EXISTS (SELECT 1 FROM member m \
+    JOIN block b ON b.user_id = m.user_id AND b.blocked_id = value ->> 2 \
+    WHERE m.chat_id = value ->> 0 AND m.user_id <> value ->> 2)) THEN value ->> 0 END, \
     value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, 0 FROM jsonb_each(?); \
     UPDATE OR ROLLBACK chat SET \
     last_seq = CASE WHEN chat.last_seq = j.value ->> 6 AND NOT chat.is_deleted THEN j.value ->> 1 END, \
@@ -47,7 +50,7 @@ impl Store {
     /// Inserts messages and writes what they change of their chats, which stand at the numbers `stood` now, and commits.
     /// The ids come back in the same order.
     ///
-    /// For at most `chats_at_once`. `Unmet` where a sender is no member, or barred, or a chat stands elsewhere, or is deleted; `Duplicate` where a
+    /// For at most `chats_at_once`. `Unmet` where a sender is no member, barred or blocked, or a chat stands elsewhere, or is deleted; `Duplicate` where a
     /// client id is there already: nothing has happened then. After any other error it is unknown what has.
     pub async fn insert_at_once(
         &self,

@@ -33,7 +33,12 @@ static WRITE_COUNTERS: Sql = Sql::new(|_| update_counters(1));
 const MAY_WRITE: &str = "r.may_write OR EXISTS (SELECT 1 FROM member m \
     WHERE m.chat_id = r.chat_id AND m.user_id = r.sender_id AND m.role <> 'banned')";
 
-/// Parameters up to the ninth are `columns`. The order of the rows is the order of their ids: a table's own defaults are
+/// Whether the other one of a personal chat takes nothing from the sender of a row.
+const IS_BLOCKED: &str = "r.may_be_blocked AND EXISTS (SELECT 1 FROM member m \
+    JOIN block b ON b.user_id = m.user_id AND b.blocked_id = r.sender_id \
+    WHERE m.chat_id = r.chat_id AND m.user_id <> r.sender_id)";
+
+/// Parameters up to the tenth are `columns`. The order of the rows is the order of their ids: a table's own defaults are
 /// filled in after the sorting.
 fn insert_rows(chat_id: &str, filter: &str) -> String {
     format!(
@@ -41,14 +46,14 @@ fn insert_rows(chat_id: &str, filter: &str) -> String {
          (chat_id, seq, sender_id, text, content_type, client_id, reply_to, timestamp, is_deleted) \
          SELECT {chat_id}, r.seq, r.sender_id, r.text, r.content_type, nullif(r.client_id, ''), nullif(r.reply_to, 0), \
          r.timestamp, FALSE FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::text[], ?5::text[], ?6::text[], \
-         ?7::bigint[], ?8::timestamptz[], ?9::bool[]) WITH ORDINALITY AS r(chat_id, seq, sender_id, text, content_type, \
-         client_id, reply_to, timestamp, may_write, place) \
+         ?7::bigint[], ?8::timestamptz[], ?9::bool[], ?10::bool[]) WITH ORDINALITY AS r(chat_id, seq, sender_id, text, \
+         content_type, client_id, reply_to, timestamp, may_write, may_be_blocked, place) \
          {filter} ORDER BY r.place RETURNING id"
     )
 }
 
 static INSERT_MESSAGES: Sql = Sql::new(|_| {
-    let (counted, filter) = (update_counters(10), format!("WHERE {MAY_WRITE}"));
+    let (counted, filter) = (update_counters(11), format!("WHERE {MAY_WRITE}"));
     format!(
         "WITH counted AS ({counted}) {}",
         insert_rows("r.chat_id", &filter)
@@ -58,11 +63,12 @@ static INSERT_MESSAGES: Sql = Sql::new(|_| {
 // A chat that has moved on is not counted: its row is waited for, and looked at as it stands then (the manual, 13.2.1).
 // Whoever left meanwhile has moved it on. What is refused leaves null where there can't be one, which undoes it all.
 static INSERT_AT_ONCE: Sql = Sql::new(|_| {
-    let counted = update_counters(10);
-    let chat_id =
-        format!("CASE WHEN EXISTS (SELECT 1 FROM counted) AND ({MAY_WRITE}) THEN r.chat_id END");
+    let counted = update_counters(11);
+    let chat_id = format!(
+        "CASE WHEN EXISTS (SELECT 1 FROM counted) AND ({MAY_WRITE}) AND NOT ({IS_BLOCKED}) THEN r.chat_id END"
+    );
     format!(
-        "WITH counted AS ({counted} AND t.last_seq = ?16 AND NOT t.is_deleted RETURNING t.id) {}",
+        "WITH counted AS ({counted} AND t.last_seq = ?17 AND NOT t.is_deleted RETURNING t.id) {}",
         insert_rows(&chat_id, "")
     )
 });
@@ -108,13 +114,14 @@ pub(super) fn write_counters(
     statement(transaction, &WRITE_COUNTERS, counters(chats))
 }
 
-fn columns(rows: &[NewMessageRow]) -> [Value; 9] {
+fn columns(rows: &[NewMessageRow]) -> [Value; 10] {
     let numbers =
         |of: fn(&NewMessageRow) -> i64| Value::from(rows.iter().map(of).collect::<Vec<_>>());
     let texts =
         |of: fn(&NewMessageRow) -> String| Value::from(rows.iter().map(of).collect::<Vec<_>>());
     let times: Vec<Time> = rows.iter().map(|row| row.timestamp).collect();
-    let known: Vec<bool> = rows.iter().map(|row| row.may_write).collect();
+    let truths =
+        |of: fn(&NewMessageRow) -> bool| Value::from(rows.iter().map(of).collect::<Vec<_>>());
     [
         numbers(|row| row.chat_id.0),
         numbers(|row| row.seq.0),
@@ -124,7 +131,8 @@ fn columns(rows: &[NewMessageRow]) -> [Value; 9] {
         texts(|row| row.client_id.clone().unwrap_or_default()),
         numbers(|row| row.reply_to.map_or(0, |id| id.0)),
         times.into(),
-        known.into(),
+        truths(|row| row.may_write),
+        truths(|row| row.may_be_blocked),
     ]
 }
 
