@@ -184,8 +184,8 @@ impl Following {
             self.look_next = Instant::now() + LOOK_EVERY;
         }
         let is_behind = !self.backlog.is_empty() || self.look_from.is_some();
-        let is_fresh =
-            !self.fresh.is_empty() && !(is_behind && self.steps.is_multiple_of(FRESH_FIRST));
+        let is_others_turn = is_behind && self.steps.is_multiple_of(FRESH_FIRST);
+        let is_fresh = !self.fresh.is_empty() && !is_others_turn;
         self.steps = self.steps.wrapping_add(1);
         if !is_fresh && self.backlog.is_empty() {
             return self.look().await;
