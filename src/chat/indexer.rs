@@ -30,7 +30,7 @@ const GATHERED_FOR: Duration = Duration::from_millis(300);
 /// A transaction is followed by so many times its own duration in which the writer has the database alone, as long as it
 /// writes.
 const RESTS: u32 = 19;
-const REST_AT_MOST: Duration = Duration::from_secs(2);
+const REST_AT_MOST: Duration = Duration::from_millis(1500);
 /// A writer that wrote nothing for so long doesn't need it.
 const QUIET: Duration = Duration::from_millis(50);
 /// So many transactions are about chats in which something happened just now; the next is about those that are further
