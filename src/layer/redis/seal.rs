@@ -46,7 +46,9 @@ impl Seal {
         let token = std::str::from_utf8(&sealed).map_err(|_| MessageError::Sealed)?;
         if let Some((age_max, now)) = age_max {
             let (sealed_at, now) = (sealed_at(token).ok_or(MessageError::Sealed)?, now as u64);
-            if sealed_at + age_max.as_secs() < now || sealed_at > now + AHEAD_MAX {
+            // Whoever wrote it isn't known yet: its time may be any number.
+            let good_until = sealed_at.saturating_add(age_max.as_secs());
+            if good_until < now || sealed_at > now.saturating_add(AHEAD_MAX) {
                 return Err(MessageError::Sealed);
             }
         }
@@ -108,6 +110,18 @@ mod tests {
             assert_eq!(opened.is_ok(), is_good, "{later} s later");
         }
         assert!(seal.open(token, None).is_ok());
+    }
+
+    #[test]
+    fn a_token_of_the_end_of_time_is_refused_like_any_other() {
+        let age_max = Some((Duration::from_secs(70), 1_700_000_000.0));
+        for seconds in [u64::MAX, u64::MAX - 69] {
+            let forged = [&[0x80], &seconds.to_be_bytes()[..], &[0; 64]].concat();
+            let token = URL_SAFE.encode(forged);
+            assert_eq!(sealed_at(&token), Some(seconds));
+            let opened = seal(&[FIRST]).open(token.into(), age_max);
+            assert_eq!(opened, Err(MessageError::Sealed));
+        }
     }
 
     #[test]
