@@ -87,18 +87,12 @@ impl Subscriptions {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether nothing is left to do. `subscribed` are the names that Redis may send: one is in there from when it is
+    /// asked for until Redis says that it ended.
     async fn apply(&self, link: &Link, subscribed: &mut HashSet<String>) -> bool {
         let (changes, add, remove) = {
             let mut wanted = self.wanted.lock();
-            let (mut add, mut remove) = (Vec::new(), Vec::new());
-            for name in std::mem::take(&mut wanted.touched) {
-                match (wanted.names.contains(&name), subscribed.contains(&name)) {
-                    (true, false) => add.push(name),
-                    (false, true) => remove.push(name),
-                    (true, true) | (false, false) => {}
-                }
-            }
+            let (add, remove) = wanted.look(subscribed);
             (wanted.changes, add, remove)
         };
         let Some(mut connection) = link.connection() else {
@@ -116,8 +110,9 @@ impl Subscriptions {
             }
         }
         for names in add.chunks(AT_ONCE) {
+            subscribed.extend(names.iter().cloned());
             match timeout(DEADLINE, connection.subscribe(names)).await {
-                Ok(Ok(())) => subscribed.extend(names.iter().cloned()),
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => failed = Some(link.failed(&error).to_string()),
                 Err(_) => failed = Some("late".to_owned()),
             }
@@ -138,6 +133,21 @@ impl Wanted {
         self.changes += 1;
     }
 
+    /// What is to be subscribed to, and what not any more, of the names that were touched.
+    fn look(&mut self, subscribed: &HashSet<String>) -> (Vec<String>, Vec<String>) {
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for name in std::mem::take(&mut self.touched) {
+            match (self.names.contains(&name), subscribed.contains(&name)) {
+                // Also where it is subscribed to: an UNSUBSCRIBE that was late may still be done, before this SUBSCRIBE
+                // as both go by one connection. To Redis a second one is nothing.
+                (true, _) => add.push(name),
+                (false, true) => remove.push(name),
+                (false, false) => {}
+            }
+        }
+        (add, remove)
+    }
+
     fn touch_all(&mut self) {
         self.touched = self.names.iter().cloned().collect();
     }
@@ -146,6 +156,22 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chat_that_is_opened_again_while_its_unsubscribe_is_late_is_subscribed_to_again() {
+        let subscriptions = Subscriptions::default();
+        let subscribed = HashSet::from(["trip".to_owned()]);
+        let look = || subscriptions.wanted.lock().look(&subscribed);
+        let trip = || vec!["trip".to_owned()];
+        subscriptions.want("trip");
+        subscriptions.forget("trip");
+        assert_eq!(look(), (vec![], trip()));
+        // No answer came, which may mean anything: `apply` tries it again, and finds it wanted by then.
+        subscriptions.want("trip");
+        subscriptions.wanted.lock().touched.extend(trip());
+        assert_eq!(look(), (trip(), vec![]));
+        assert_eq!(look(), (vec![], vec![]), "once");
+    }
 
     #[tokio::test]
     async fn chats_that_come_and_go_while_redis_is_away_leave_nothing_behind() {
