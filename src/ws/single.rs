@@ -151,11 +151,14 @@ impl Singles {
         let (is_ours, deserted, above) = match self.table.lock().seatings.get(&key) {
             Some(seatings) => {
                 let number = seatings.number;
-                let deserted = match &seatings.current {
+                let current = seatings.current.as_ref();
+                let deserted = match current {
                     Some(incumbent) if !answers(incumbent, now) => number,
                     _ => 0,
                 };
-                (seatings.current.is_some(), deserted, number)
+                // One that closes may do so because another node has the place: that one is to be told.
+                let is_ours = current.is_some_and(|current| current.queue.closing().is_none());
+                (is_ours, deserted, number)
             }
             None => (false, 0, 0),
         };
@@ -327,7 +330,7 @@ mod tests {
     use super::*;
     use crate::{
         hub::{self, QueueLimits, QueueTotal, ToDjango},
-        layer::MemoryLayer,
+        layer::{ChannelLayer, MemoryLayer},
         lease::MemoryTown,
         ws::registry::Registration,
     };
@@ -335,23 +338,35 @@ mod tests {
     const CHAT: ChatId = ChatId(7);
     const ANNA: UserId = UserId(1);
     const LATE: Duration = Duration::from_millis(300);
+    /// Only a failure waits this long; less than until owners are renewed anyway.
+    const PATIENCE: Duration = Duration::from_secs(6);
 
     /// A node that hears no notes, and renews when the test says so.
     struct Node {
         singles: Arc<Singles>,
         registry: Arc<Registry>,
+        layer: Arc<MemoryLayer>,
     }
 
     impl Node {
         async fn of(town: &MemoryTown, rule: SecondConnection) -> Node {
             let lease: Arc<dyn Lease> = Arc::new(town.node());
             let layer = Arc::new(MemoryLayer::default());
-            let starting = hub::start(layer, lease.clone(), 200, ToDjango::default());
+            let starting = hub::start(layer.clone(), lease.clone(), 200, ToDjango::default());
             let (hubs, _tasks) = starting.await.unwrap();
             Node {
                 singles: Singles::new(rule, hubs, lease),
                 registry: Registry::new(QueueTotal::new(QueueLimits::default()), 0),
+                layer,
             }
+        }
+
+        /// What this node tells the others of the chat from now on is heard there.
+        async fn is_heard(&self) -> String {
+            let ear = self.layer.new_channel().await.unwrap();
+            let group = format!("tertulia.chat_{CHAT}");
+            self.layer.group_add(&group, &ear).await.unwrap();
+            ear
         }
 
         fn connection(&self) -> Registration {
@@ -377,6 +392,27 @@ mod tests {
 
     async fn two(town: &MemoryTown, rule: SecondConnection) -> [Node; 2] {
         [Node::of(town, rule).await, Node::of(town, rule).await]
+    }
+
+    #[tokio::test]
+    async fn another_node_is_told_that_its_place_was_taken_while_ones_own_replaced_one_still_closes()
+     {
+        let town = MemoryTown::default();
+        let [here, there] = two(&town, SecondConnection::Replaces).await;
+        let (phone, laptop, tablet) = (here.connection(), there.connection(), here.connection());
+        let _phones = here.seats(&phone).await.unwrap();
+        let _laptops = there.seats(&laptop).await.unwrap();
+        let number = || there.singles.table.lock().seatings[&(CHAT, ANNA)].number;
+        here.singles.yield_to(Owner {
+            chat: CHAT,
+            user: ANNA,
+            number: number(),
+        });
+        assert!(!is_open(&phone));
+        let ear = here.is_heard().await;
+        let _tablets = here.seats(&tablet).await.unwrap();
+        let told = tokio::time::timeout(PATIENCE, here.layer.receive(&ear)).await;
+        told.expect("the laptop's node is told").unwrap();
     }
 
     #[tokio::test]
