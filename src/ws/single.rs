@@ -127,7 +127,7 @@ impl Singles {
         }
         let seatings = table.seatings.entry(key).or_default();
         match granted {
-            Some(number) => seatings.give(entry, number)?,
+            Some(number) => seatings.give(self.rule, entry, number, now)?,
             None => {
                 // The time: later owners have higher numbers, as in what nodes hold in common.
                 let number = match self.lease.is_shared() {
@@ -154,6 +154,10 @@ impl Singles {
                 let current = seatings.current.as_ref();
                 let deserted = match current {
                     Some(incumbent) if !answers(incumbent, now) => number,
+                    // What nodes hold in common may have lost it: nobody needs to be asked about who sits here.
+                    Some(_) if self.rule == SecondConnection::IsRejected => {
+                        return Err(close::REPLACED);
+                    }
                     _ => 0,
                 };
                 // One that closes may do so because another node has the place: that one is to be told.
@@ -197,11 +201,14 @@ impl Singles {
 
     /// Renews what this node's connections own over all nodes, and closes those that own it no more, until `stop`.
     pub async fn keep_owners(self: Arc<Self>, registry: Arc<Registry>, stop: CancellationToken) {
+        let mut returned = self.lease.returned();
         let mut renewals = tokio::time::interval(RENEWED_EVERY);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = renewals.tick() => {}
+                // Who owns what may have been lost: until it is told again, another node would be given it.
+                Ok(()) = returned.changed() => {}
                 () = stop.cancelled() => return,
             }
             if self.lease.is_shared() {
@@ -254,10 +261,21 @@ impl Seatings {
     }
 
     /// The place is this connection's, as all nodes know it.
-    fn give(&mut self, entry: &Arc<Entry>, number: u64) -> Result<(), Close> {
+    fn give(
+        &mut self,
+        rule: SecondConnection,
+        entry: &Arc<Entry>,
+        number: u64,
+        now: u32,
+    ) -> Result<(), Close> {
         if let Some(current) = &self.current {
             if number < self.number {
                 // Another one came since.
+                return Err(close::REPLACED);
+            }
+            if rule == SecondConnection::IsRejected && answers(current, now) {
+                // It came since, and what the nodes hold in common lost it: it stays, by this number.
+                (self.number, self.is_guessed) = (number, false);
                 return Err(close::REPLACED);
             }
             current.queue.close(close::REPLACED);
@@ -450,6 +468,72 @@ mod tests {
             drop(single);
             assert!(there.seats(&laptop).await.is_some(), "{is_renewed}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_there_is_not_closed_by_a_newcomer_when_the_store_has_lost_its_memory() {
+        let town = MemoryTown::default();
+        let [here, _there] = two(&town, SecondConnection::IsRejected).await;
+        let (phone, laptop) = (here.connection(), here.connection());
+        let _single = here.seats(&phone).await.unwrap();
+        town.forgets_all();
+        assert!(here.seats(&laptop).await.is_none());
+        assert!(is_open(&phone));
+    }
+
+    #[tokio::test]
+    async fn who_came_while_a_newcomer_asked_stays_though_the_newcomer_was_granted_the_place() {
+        let town = MemoryTown::default();
+        let [here, there] = two(&town, SecondConnection::IsRejected).await;
+        let (phone, laptop, now) = (here.connection(), here.connection(), here.registry.now());
+        let asked = here.singles.claim_everywhere((CHAT, ANNA), now).await;
+        let number = asked.unwrap().unwrap();
+        town.forgets_all();
+        let single = here.seats(&phone).await.unwrap();
+        let later = {
+            let mut table = here.singles.table.lock();
+            let seatings = table.seatings.get_mut(&(CHAT, ANNA)).unwrap();
+            let later = seatings.number.max(number) + 1;
+            let given = seatings.give(here.singles.rule, laptop.entry(), later, now);
+            assert!(given.is_err() && is_open(&phone));
+            later
+        };
+        // It is told to the others as that of whoever sits here, and ends with them.
+        here.renews().await;
+        assert_eq!(
+            here.singles.table.lock().seatings[&(CHAT, ANNA)].number,
+            later
+        );
+        assert!(there.seats(&there.connection()).await.is_none());
+        drop(single);
+        assert!(there.seats(&there.connection()).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn owners_are_told_again_as_soon_as_the_store_is_back() {
+        let town = MemoryTown::default();
+        let [here, there] = two(&town, SecondConnection::IsRejected).await;
+        let (phone, stop) = (here.connection(), CancellationToken::new());
+        town.is_away(true);
+        let _single = here.seats(&phone).await.unwrap();
+        let keeping = here.singles.clone();
+        let keeping = keeping.keep_owners(here.registry.clone(), stop.clone());
+        let keeping = tokio::spawn(keeping);
+        // The renewal at the start, whose timer ends before this one, is over, and in vain.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let is_guessed = || here.singles.table.lock().seatings[&(CHAT, ANNA)].is_guessed;
+        assert!(is_guessed());
+        town.is_away(false);
+        let is_told = async {
+            while is_guessed() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, is_told).await;
+        told.expect("long before the next renewal");
+        assert!(there.seats(&there.connection()).await.is_none());
+        stop.cancel();
+        keeping.await.unwrap();
     }
 
     #[tokio::test]
