@@ -157,11 +157,15 @@ pub trait Lease: Send + Sync + 'static {
     /// `renew_online`.
     fn put_online<'a>(&'a self, users: &'a [(UserId, bool)]) -> Leased<'a, ()>;
 
+    /// Puts who has a socket open at this node, as one step in the place of all who were put before: what was put may
+    /// have been lost, or be older than what was put last.
+    fn put_online_anew<'a>(&'a self, users: &'a [UserId]) -> Leased<'a, ()>;
+
     /// Everybody who has a socket open at this node was put.
     fn complete_online(&self) -> Leased<'_, ()>;
 
     /// Who was put by `put_online` is online for another `NODE_SILENT_AFTER`. Whether that is everybody: whether nothing
-    /// was forgotten since `complete_online`.
+    /// was forgotten since `complete_online`, as far as the store knows: one that came back may know of an older one.
     fn renew_online(&self) -> Leased<'_, bool>;
 
     /// For each user whether they have a socket open at another node that lives.

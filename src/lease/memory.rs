@@ -445,6 +445,13 @@ impl Lease for MemoryLease {
         })
     }
 
+    fn put_online_anew<'a>(&'a self, users: &'a [UserId]) -> Leased<'a, ()> {
+        self.ask(move |held, now| {
+            held.online.remove(&self.name);
+            held.online_anew(&self.name, now).users.extend(users);
+        })
+    }
+
     fn complete_online(&self) -> Leased<'_, ()> {
         self.ask(|held, now| {
             let online = held.online_anew(&self.name, now);

@@ -3,7 +3,14 @@
 //!
 //! Bounded by: a mark for each user whose first or last connection came or went since the last telling that was heard.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use entity::UserId;
 use parking_lot::Mutex;
@@ -26,6 +33,8 @@ pub(super) struct Online {
     lease: Arc<dyn Lease>,
     marks: Mutex<HashSet<UserId>>,
     woken: Notify,
+    /// What was told may be lost, or be an older telling: as after Redis has failed over.
+    is_doubted: AtomicBool,
 }
 
 impl std::fmt::Debug for Online {
@@ -40,6 +49,7 @@ impl Online {
             lease,
             marks: Mutex::default(),
             woken: Notify::new(),
+            is_doubted: AtomicBool::new(false),
         })
     }
 
@@ -75,14 +85,25 @@ impl Online {
         told
     }
 
+    /// All who are online here, in the place of whoever was told.
+    async fn tell_all(&self, registry: &Registry) -> Result<(), Away> {
+        let users = registry.users();
+        let (first, others) = users.split_at(users.len().min(AT_ONCE));
+        self.lease.put_online_anew(first).await?;
+        // Whoever of them went meanwhile is marked.
+        self.tell(others.to_vec(), registry).await?;
+        self.lease.complete_online().await
+    }
+
     async fn renew(&self, registry: &Registry) -> Result<(), Away> {
         if !self.lease.is_shared() {
             return Ok(());
         }
         self.tell_marked(registry).await?;
-        if !self.lease.renew_online().await? {
-            self.tell(registry.users(), registry).await?;
-            self.lease.complete_online().await?;
+        // The store's own word isn't asked for where it may be an older one.
+        if self.is_doubted.load(Relaxed) || !self.lease.renew_online().await? {
+            self.tell_all(registry).await?;
+            self.is_doubted.store(false, Relaxed);
         }
         Ok(())
     }
@@ -91,6 +112,7 @@ impl Online {
 impl Registry {
     /// Tells the other nodes who is online here, until `stop`; then nobody is.
     pub async fn keep_online(self: Arc<Self>, lease: Arc<dyn Lease>, stop: CancellationToken) {
+        let mut returned = lease.returned();
         let online = Online::new(lease);
         self.tells_online(&online);
         let mut renewals = tokio::time::interval(RENEWED_EVERY);
@@ -100,6 +122,10 @@ impl Registry {
                 () = online.woken.notified() => {
                     tokio::time::sleep(GATHERED).await;
                     online.tell_marked(&self).await
+                }
+                Ok(()) = returned.changed() => {
+                    online.is_doubted.store(true, Relaxed);
+                    online.renew(&self).await
                 }
                 _ = renewals.tick() => online.renew(&self).await,
                 () = stop.cancelled() => break,
@@ -129,6 +155,8 @@ mod tests {
     const ANNA: UserId = UserId(1);
     const BORIS: UserId = UserId(2);
     const CLARA: UserId = UserId(3);
+    /// Only a failure waits this long.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     /// A node whose task does what the test says, when it says so; and what another one sees of it.
     struct Node {
@@ -217,5 +245,54 @@ mod tests {
         town.stalls(false);
         node.renews().await.unwrap();
         assert_eq!(node.are_online().await, [BORIS, CLARA]);
+    }
+
+    #[tokio::test]
+    async fn what_an_older_store_says_of_who_is_online_is_put_right_when_it_takes_over() {
+        let town = MemoryTown::default();
+        let node = Node::of(&town).await;
+        let lease = node.online.lease.clone();
+        let _both = [ANNA, BORIS].map(|user| node.connects(user));
+        let stop = CancellationToken::new();
+        let keeping = node.registry.clone();
+        let keeping = keeping.keep_online(lease.clone(), stop.clone());
+        let keeping = tokio::spawn(keeping);
+        let are_told = async || {
+            while node.are_online().await != [ANNA, BORIS] {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, are_told()).await;
+        told.expect("both are told");
+        // All that is told at the start is over.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // What was told earlier was all there was, too.
+        assert_eq!(lease.renew_online().await, Ok(true));
+        let older = [(ANNA, false), (CLARA, true)];
+        lease.put_online(&older).await.unwrap();
+        assert_eq!(node.are_online().await, [BORIS, CLARA]);
+        town.is_away(false);
+        let told = tokio::time::timeout(PATIENCE, are_told()).await;
+        told.expect("both again, and nobody else");
+        stop.cancel();
+        keeping.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_put_right_at_once_is_put_right_with_the_next_renewal() {
+        let town = MemoryTown::default();
+        let node = Node::of(&town).await;
+        let _both = [ANNA, BORIS].map(|user| node.connects(user));
+        node.renews().await.unwrap();
+        let older = [(ANNA, false), (CLARA, true)];
+        node.online.lease.put_online(&older).await.unwrap();
+        node.online.is_doubted.store(true, Relaxed);
+        town.stalls(true);
+        assert!(node.renews().await.is_err());
+        town.stalls(false);
+        node.renews().await.unwrap();
+        assert_eq!(node.are_online().await, [ANNA, BORIS]);
     }
 }

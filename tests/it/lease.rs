@@ -352,6 +352,17 @@ async fn who_is_where_is_known_on_every_node_until_it_ends() {
         assert_eq!(online, [true, false], "{name}: nobody else by that");
         let own = here.online(&[ANNA, BORIS]).await.expect("an answer");
         assert_eq!(own, [false, false], "{name}: of other nodes only");
+        for (anew, online) in [
+            (&[BORIS][..], [false, true]),
+            (&[], [false, false]),
+            (&[ANNA], [true, false]),
+        ] {
+            here.put_online_anew(anew).await.expect("put");
+            let found = there.online(&[ANNA, BORIS]).await.expect("an answer");
+            assert_eq!(found, online, "{name}: {anew:?} alone");
+            let is_complete = here.renew_online().await;
+            assert_eq!(is_complete, Ok(false), "{name}: there may be more");
+        }
 
         here.resign().await.expect("put");
         let living = there.beat(false).await.expect("an answer");

@@ -433,6 +433,21 @@ impl Lease for RedisLease {
         })
     }
 
+    fn put_online_anew<'a>(&'a self, users: &'a [UserId]) -> Leased<'a, ()> {
+        Box::pin(async move {
+            let key = self.users(&self.node);
+            let mut pipeline = redis::pipe();
+            // As one step: nobody is to be seen gone in between.
+            pipeline.atomic().del(&key).ignore();
+            if !users.is_empty() {
+                let users: Vec<i64> = users.iter().map(|user| user.0).collect();
+                pipeline.sadd(&key, users).ignore();
+                pipeline.pexpire(&key, millis(NODE_SILENT_AFTER)).ignore();
+            }
+            self.pipe(&pipeline).await
+        })
+    }
+
     fn complete_online(&self) -> Leased<'_, ()> {
         Box::pin(async {
             let key = self.users(&self.node);
