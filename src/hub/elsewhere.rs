@@ -6,8 +6,8 @@
 //! others' with what they put. A node that falls silent is gone after `GONE_AFTER`, with everybody there by it.
 //!
 //! Not here: what a coming or a going is (`presence`). Relies on: hubs know who is there by this node.
-//! Bounded by: a mark for each user and chat that changed since the last flush; a number for each chat that began, or
-//! changed here, while nobody could be asked; a hub's roster.
+//! Bounded by: a mark for each user and chat that changed since the last flush; a number for each chat that is compared
+//! with the next beat, which are all of them after nobody could be asked; a hub's roster.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -87,6 +87,8 @@ struct Nodes {
     seen: HashMap<Arc<str>, Instant>,
     /// Those that are gone, and whose people are forgotten.
     forgotten: HashSet<Arc<str>>,
+    /// Those whose people were forgotten since they were last found living.
+    missed: HashSet<Arc<str>>,
 }
 
 /// This node's part of presence over all nodes.
@@ -98,7 +100,8 @@ pub(super) struct Elsewhere {
     nodes: Mutex<Nodes>,
     on_owner: OnceLock<OnOwner>,
     /// Chats that are compared with the next beat that is answered. Those that began here: what came before this node
-    /// heard of them is looked up once more. And those that changed here when that couldn't be put.
+    /// heard of them is looked up once more. Those that changed here when that couldn't be put. And all of them where
+    /// people may have been forgotten who are there.
     due: Mutex<HashSet<ChatId>>,
 }
 
@@ -172,17 +175,23 @@ impl Elsewhere {
         }
     }
 
-    /// Who lives, as was just answered.
-    fn learn(&self, living: Vec<Arc<str>>) {
+    /// Who lives, as was just answered. Whether one is among them whose people are forgotten here.
+    fn learn(&self, living: Vec<Arc<str>>) -> bool {
         let now = Instant::now();
-        let mut nodes = self.nodes.lock();
-        nodes
-            .seen
-            .extend(living.iter().map(|node| (node.clone(), now)));
-        nodes.living = living.into_iter().collect();
-        nodes
-            .seen
-            .retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        let Nodes {
+            living: lives,
+            seen,
+            missed,
+            ..
+        } = &mut *self.nodes.lock();
+        seen.extend(living.iter().map(|node| (node.clone(), now)));
+        seen.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        *lives = living.into_iter().collect();
+        let missed_before = missed.len();
+        missed.retain(|node| !lives.contains(node));
+        let is_one_back = missed.len() < missed_before;
+        missed.retain(|node| seen.contains_key(node));
+        is_one_back
     }
 
     fn knows(&self, node: &str) -> bool {
@@ -206,12 +215,16 @@ impl Elsewhere {
             living,
             seen,
             forgotten,
+            missed,
         } = &mut *self.nodes.lock();
         forgotten.retain(|node| seen.contains_key(node) && !living.contains(node));
         let silent = seen.iter().filter(|(_, at)| at.elapsed() >= GONE_AFTER);
         let gone = silent.map(|(node, _)| node.clone());
-        gone.filter(|node| !living.contains(node) && forgotten.insert(node.clone()))
-            .collect()
+        let gone: HashSet<Arc<str>> = gone
+            .filter(|node| !living.contains(node) && forgotten.insert(node.clone()))
+            .collect();
+        missed.extend(gone.iter().cloned());
+        gone
     }
 }
 
@@ -450,8 +463,17 @@ impl Hubs {
                 lease.beat(true).await?.unwrap_or_default()
             }
         };
-        self.elsewhere.learn(living);
+        if self.elsewhere.learn(living) {
+            self.compare_all_soon();
+        }
         Ok(())
+    }
+
+    /// All chats are compared with the next beat that is answered.
+    fn compare_all_soon(&self) {
+        let all = self.all();
+        let mut due = self.elsewhere.due.lock();
+        due.extend(all.iter().map(|hub| hub.chat()));
     }
 
     /// A beat, and a part of the chats compared.
@@ -472,11 +494,12 @@ impl Hubs {
         self.compare(part.collect()).await;
     }
 
-    /// A beat, and all chats compared: what nodes hold in common may have been lost.
+    /// A beat, and all chats compared: what nodes hold in common may have been lost. Where that isn't answered, the next
+    /// beat that is does it.
     async fn look_at_all(&self) {
+        self.compare_all_soon();
         if self.beat().await.is_ok() {
-            self.compare(self.all().iter().map(|hub| hub.chat()).collect())
-                .await;
+            self.compare(HashSet::new()).await;
         }
     }
 
@@ -570,6 +593,15 @@ mod tests {
         fn enters(&self, user: i64) -> Present {
             let hub = self.hubs.find_or_make(CHAT);
             self.hubs.present(&hub, &profile(user), ConnectionId(1))
+        }
+
+        /// Has not found another node living for as long as it takes to be gone.
+        fn loses_sight_of(&self, other: &Node) {
+            let name = other.hubs.elsewhere.lease.node();
+            let mut nodes = self.hubs.elsewhere.nodes.lock();
+            nodes.living.remove(name);
+            let long_ago = Instant::now().checked_sub(GONE_AFTER).unwrap();
+            nodes.seen.insert(name.clone(), long_ago);
         }
 
         fn hears_of(&self, user: i64, by: &Node) {
@@ -700,5 +732,51 @@ mod tests {
         }
         assert_eq!(there.put(CHAT).await, [1, 2, 4], "the other's are its own");
         assert_eq!(here.told(), (vec![1], vec![3]));
+    }
+
+    /// A beat with which only those chats are compared that are due.
+    const NOT_ITS_TURN: usize = CHAT.0 as usize + 1;
+
+    #[tokio::test]
+    async fn who_is_there_by_a_node_that_was_thought_gone_is_there_again_as_soon_as_it_is_found_living()
+     {
+        for is_heard_first in [false, true] {
+            let town = MemoryTown::default();
+            let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+            // Boris is known here, so that nobody needs to be asked who he is.
+            let (_anna, boris) = (here.enters(1), here.enters(2));
+            let _boris_there = there.enters(2);
+            for node in [&there, &here] {
+                node.beats(0).await;
+            }
+            here.hears_of(2, &there);
+            town.stalls(true);
+            here.loses_sight_of(&there);
+            here.beats(NOT_ITS_TURN).await;
+            if is_heard_first {
+                here.hears_of(3, &there);
+                here.beats(NOT_ITS_TURN).await;
+            }
+            town.stalls(false);
+            here.beats(NOT_ITS_TURN).await;
+            drop(boris);
+            assert!(here.shows().contains(&2), "{is_heard_first}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_at_all_chats_that_nobody_answers_is_made_up_for_with_the_next_beat() {
+        let town = MemoryTown::default();
+        let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let _anna = here.enters(1);
+        here.beats(0).await;
+        here.beats(NOT_ITS_TURN).await;
+        // A store that takes over and has older data.
+        here.puts(CHAT, 1, false).await;
+        town.stalls(true);
+        here.hubs.look_at_all().await;
+        town.stalls(false);
+        here.beats(NOT_ITS_TURN).await;
+        assert_eq!(there.put(CHAT).await, [1]);
     }
 }
