@@ -194,8 +194,8 @@ impl Elsewhere {
         is_one_back
     }
 
-    fn knows(&self, node: &str) -> bool {
-        self.nodes.lock().seen.contains_key(node)
+    fn finds_living(&self, node: &str) -> bool {
+        self.nodes.lock().living.contains(node)
     }
 
     /// Nobody could be asked.
@@ -351,8 +351,8 @@ impl Hubs {
             there.retain(|(node, _)| node != lease.node());
         }
         let mut named = found.iter().flat_map(|found| &found.there);
-        if named.any(|(node, _)| !elsewhere.knows(node)) {
-            // It may have begun since the last beat.
+        if named.any(|(node, _)| !elsewhere.finds_living(node)) {
+            // It may have begun, or be back, since the last beat: nobody is forgotten by what was known before.
             self.beat().await.map_err(away)?;
         }
         let mut strangers = HashSet::new();
@@ -460,7 +460,10 @@ impl Hubs {
             Some(living) => living,
             None => {
                 self.put_all().await?;
-                lease.beat(true).await?.unwrap_or_default()
+                let living = lease.beat(true).await?.unwrap_or_default();
+                // Until now a node that took this one for gone could forget who was just put.
+                self.compare_all_soon();
+                living
             }
         };
         if self.elsewhere.learn(living) {
@@ -776,6 +779,33 @@ mod tests {
         town.stalls(true);
         here.hubs.look_at_all().await;
         town.stalls(false);
+        here.beats(NOT_ITS_TURN).await;
+        assert_eq!(there.put(CHAT).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn who_was_just_put_by_a_node_that_is_back_is_not_forgotten_by_one_that_thinks_it_gone() {
+        let town = MemoryTown::default();
+        let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let (_anna, _boris, _boris_there) = (here.enters(1), here.enters(2), there.enters(2));
+        here.beats(0).await;
+        there.beats(0).await;
+        here.loses_sight_of(&there);
+        here.hubs.compare_some(&[CHAT]).await.unwrap();
+        let there_by = there.hubs.elsewhere.lease.node().clone();
+        let found = here.hubs.elsewhere.lease.presence(&[CHAT]).await.unwrap();
+        assert!(found[0].contains(&(there_by, UserId(2))));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_begins_anew_looks_at_once_whether_all_that_is_put_of_it_is_so() {
+        let town = MemoryTown::default();
+        let [here, there] = [Node::of(&town).await, Node::of(&town).await];
+        let _anna = here.enters(1);
+        here.beats(0).await;
+        here.beats(NOT_ITS_TURN).await;
+        here.puts(CHAT, 3, true).await;
+        town.passes(NODE_SILENT_AFTER);
         here.beats(NOT_ITS_TURN).await;
         assert_eq!(there.put(CHAT).await, [1]);
     }
