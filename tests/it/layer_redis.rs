@@ -88,6 +88,23 @@ async fn a_layer_whose_redis_was_away_is_told_so_once_and_hears_again() {
 }
 
 #[tokio::test]
+async fn who_leaves_a_group_and_is_back_at_once_hears_what_is_said_there_once() {
+    for form in [Form::PubSub, Form::Core] {
+        let Some(redis) = TestRedis::find() else {
+            return;
+        };
+        let (tells, hears, channel) = two(&redis, form).await;
+        for n in 0..20 {
+            hears.group_discard("trip", &channel).await.expect("out");
+            hears.group_add("trip", &channel).await.expect("in");
+            tells.group_send("trip", message(n)).await.expect("sent");
+            let came = within("it", hears.receive(&channel)).await;
+            assert_eq!(came.expect("a message"), message(n), "{form:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn whatever_lies_on_redis_nobody_falls() {
     for form in [Form::PubSub, Form::Core] {
         let Some(redis) = TestRedis::start() else {
