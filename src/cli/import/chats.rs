@@ -342,17 +342,20 @@ impl SourceChat {
         None
     }
 
-    /// Whoever made a group owns it, else its first admin, else its first member.
+    /// Whoever made a group owns it, else its first admin, else its first member; never who is banned from it.
     fn has_owner(&mut self) {
         let owner = Some(Role::Owner);
         if self.members.iter().any(|member| member.role == owner) {
             return;
         }
         let (maker, admin) = (self.created_by, Some(Role::Admin));
-        let place = |fits: &dyn Fn(&SourceMember) -> bool| self.members.iter().position(fits);
+        let place = |fits: &dyn Fn(&SourceMember) -> bool| {
+            let may = |member: &SourceMember| member.role != Some(Role::Banned) && fits(member);
+            self.members.iter().position(may)
+        };
         let place = place(&|member| Some(member.user) == maker)
             .or_else(|| place(&|member| member.role == admin))
-            .or_else(|| place(&|member| member.role != Some(Role::Banned)));
+            .or_else(|| place(&|_| true));
         if let Some(place) = place {
             self.members[place].role = owner;
         }
@@ -406,4 +409,52 @@ fn cut(name: &str) -> Option<String> {
 fn cut_to(name: &str) -> String {
     let cut: String = name.chars().take(NAME_CHARS).collect();
     cut.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(made_by: i64, members: &[(i64, Option<Role>)]) -> SourceChat {
+        let members = members.iter().map(|(user, role)| SourceMember {
+            user: UserId(*user),
+            role: *role,
+            joined_at: None,
+            read_at: None,
+        });
+        SourceChat {
+            key: "7".to_owned(),
+            kind: ChatKind::Group,
+            name: String::new(),
+            created_by: Some(UserId(made_by)),
+            created_at: database_time(),
+            is_private: false,
+            members: members.collect(),
+        }
+    }
+
+    #[test]
+    fn who_was_banned_from_the_group_that_they_made_does_not_own_it() {
+        let (banned, admin) = (Some(Role::Banned), Some(Role::Admin));
+        let roles = |mut group: SourceChat| {
+            group.has_owner();
+            let roles = group.members.iter().map(|member| member.role);
+            roles.collect::<Vec<_>>()
+        };
+        let owner = Some(Role::Owner);
+        for (members, expected) in [
+            (vec![(1, None), (2, admin)], vec![owner, admin]),
+            (
+                vec![(1, banned), (2, None), (3, admin)],
+                vec![banned, None, owner],
+            ),
+            (
+                vec![(4, banned), (1, banned), (2, None)],
+                vec![banned, banned, owner],
+            ),
+            (vec![(1, banned)], vec![banned]),
+        ] {
+            assert_eq!(roles(group(1, &members)), expected);
+        }
+    }
 }
