@@ -12,15 +12,31 @@ use entity::{
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
-use super::{Store, Stored};
+use super::{
+    Store, Stored,
+    sql::{Kind, Sql, rows, update, with_rows},
+};
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: usize = 500;
+/// Read marks of one statement, in which they are one parameter.
+const MARKS_AT_ONCE: usize = 10_000;
+
+static READ_MARKS: Sql = Sql::new(|database| {
+    let marks = [("user_id", Kind::Number), ("seq", Kind::Number)];
+    update(
+        database,
+        "member",
+        "last_read_seq = j.seq",
+        &rows(database, &marks),
+        "t.chat_id = ?2 AND t.user_id = j.user_id AND t.last_read_seq < j.seq",
+    )
+});
 
 /// What an account is known by, here already.
 #[derive(Clone, Debug)]
@@ -242,16 +258,18 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// The client ids of a chat's messages, with the messages' numbers and those of what they answer.
+    /// A chat's messages by their client ids: their numbers, those in the chat, and those of what they answer.
     pub async fn client_ids(
         &self,
         chat: ChatId,
-    ) -> Stored<HashMap<String, (MessageId, Option<MessageId>)>> {
-        let rows: Vec<(Option<String>, MessageId, Option<MessageId>)> = message::Entity::find()
+    ) -> Stored<HashMap<String, (MessageId, Seq, Option<MessageId>)>> {
+        type Row = (Option<String>, MessageId, Seq, Option<MessageId>);
+        let rows: Vec<Row> = message::Entity::find()
             .select_only()
             .columns([
                 message::Column::ClientId,
                 message::Column::Id,
+                message::Column::Seq,
                 message::Column::ReplyTo,
             ])
             .filter(message::Column::ChatId.eq(chat))
@@ -259,20 +277,18 @@ impl Store {
             .into_tuple()
             .all(self.read())
             .await?;
-        let known = rows
-            .into_iter()
-            .filter_map(|(client_id, id, reply_to)| Some((client_id?, (id, reply_to))));
+        let known = rows.into_iter();
+        let known = known
+            .filter_map(|(client_id, id, seq, reply_to)| Some((client_id?, (id, seq, reply_to))));
         Ok(known.collect())
     }
 
     /// Writes messages after those of the chat that are there, in this order: each takes the next number, and no
-    /// moment goes back. Members have read them; those in `read_until` only what is not younger than their moment.
-    /// Senders are made members where `joins` says so. The chat's last number then.
+    /// moment goes back. Senders are made members where `joins` says so. The chat's last number then.
     pub async fn import_messages(
         &self,
         chat: ChatId,
         messages: Vec<ImportedMessage>,
-        read_until: &HashMap<UserId, Time>,
         joins: bool,
     ) -> Stored<Option<Seq>> {
         let transaction = self.begin().await?;
@@ -287,7 +303,7 @@ impl Store {
         };
         let mut seq = row.last_seq.0;
         let mut last_at = row.last_message_at;
-        let (mut rows, mut read) = (Vec::with_capacity(messages.len()), HashMap::new());
+        let mut rows = Vec::with_capacity(messages.len());
         let mut senders = HashSet::new();
         let count = messages.len() as i64;
         for message in messages {
@@ -297,11 +313,6 @@ impl Store {
             });
             last_at = Some(timestamp);
             senders.insert(message.sender);
-            for (reader, until) in read_until {
-                if timestamp <= *until {
-                    read.insert(*reader, Seq(seq));
-                }
-            }
             rows.push(message::ActiveModel {
                 id: NotSet,
                 chat_id: Set(chat),
@@ -351,24 +362,47 @@ impl Store {
                 .exec_without_returning(&transaction)
                 .await?;
         }
-        let reads = |seq: Seq| {
-            member::Entity::update_many()
-                .col_expr(member::Column::LastReadSeq, Expr::value(seq))
-                .filter(member::Column::ChatId.eq(chat))
-                .filter(member::Column::LastReadSeq.lt(seq))
-        };
-        reads(Seq(seq))
-            .filter(member::Column::UserId.is_not_in(read_until.keys().copied()))
-            .exec(&transaction)
-            .await?;
-        for (reader, until) in read {
-            reads(until)
-                .filter(member::Column::UserId.eq(reader))
-                .exec(&transaction)
-                .await?;
-        }
         transaction.commit().await?;
         Ok(Some(Seq(seq)))
+    }
+
+    /// Lets members of a chat have read what is not younger than their moment and, who have none, everything up to
+    /// `last`. No mark goes back.
+    // All of the chat's moments at once: they never go back in it, so that each reader's place is found without asking
+    // again, and a number and a moment are less than what `client_ids` reads.
+    pub async fn import_reads(
+        &self,
+        chat: ChatId,
+        readers: &HashMap<UserId, Option<Time>>,
+        last: Seq,
+    ) -> Stored<()> {
+        let moments: Vec<(Seq, Time)> = match readers.values().any(Option::is_some) {
+            true => {
+                message::Entity::find()
+                    .select_only()
+                    .columns([message::Column::Seq, message::Column::Timestamp])
+                    .filter(message::Column::ChatId.eq(chat))
+                    .order_by_asc(message::Column::Seq)
+                    .into_tuple()
+                    .all(self.read())
+                    .await?
+            }
+            false => Vec::new(),
+        };
+        let read = |until: &Option<Time>| match until {
+            None => last,
+            Some(until) => {
+                let count = moments.partition_point(|(_, at)| at <= until);
+                count.checked_sub(1).map_or(Seq(0), |at| moments[at].0)
+            }
+        };
+        let marks = readers.iter().map(|(user, until)| (*user, read(until)));
+        let marks: Vec<(UserId, Seq)> = marks.filter(|(_, seq)| *seq > Seq(0)).collect();
+        for some in marks.chunks(MARKS_AT_ONCE) {
+            let change = with_rows(self.write(), &READ_MARKS, &some, [chat.into()])?;
+            self.write().execute_raw(change).await?;
+        }
+        Ok(())
     }
 
     /// Writes down what messages answer.

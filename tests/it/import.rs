@@ -569,6 +569,103 @@ async fn what_messages_answer_is_not_lost_with_an_import_that_was_interrupted() 
 }
 
 #[tokio::test]
+async fn what_was_read_in_django_since_the_first_copy_is_not_unread_after_the_second() {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris"), (3, "vera"), (4, "gleb")] {
+        project.signs_up(id, name).await;
+    }
+    project.does(CHATS).await;
+    project
+        .does(
+            "INSERT INTO chat_chat VALUES (7, 'Trip', TRUE, 1, '2025-01-01 00:00:00');
+             INSERT INTO chat_chatuser VALUES (1, 7, 1, TRUE, '2025-01-01 00:00:00', '2025-01-02 10:00:01'),
+                (2, 7, 2, FALSE, '2025-01-01 00:00:00', '2025-01-02 10:00:02');
+             INSERT INTO chat_message VALUES
+                (1, 7, 1, 'first', '2025-01-02 10:00:01', NULL, FALSE, NULL),
+                (2, 7, 1, 'second', '2025-01-02 10:00:02', NULL, FALSE, NULL),
+                (3, 7, 1, 'third', '2025-01-02 10:00:03', NULL, FALSE, NULL);",
+        )
+        .await;
+    let mapping = example("chats.toml");
+    let by_mapping = ["--mapping", &*mapping];
+    place.imports(&from, &by_mapping);
+    let database = place.opened().await;
+    assert_eq!(
+        look_around::read_marks(&database, 7).await,
+        [(1, 1), (2, 2)]
+    );
+
+    // Nothing new was said. Anna read on, Boris marked something as unread; Vera joined and read, Gleb joined alone.
+    project
+        .does(
+            "UPDATE chat_chatuser SET last_read_at = '2025-01-02 10:00:02.5' WHERE user_id = 1;
+             UPDATE chat_chatuser SET last_read_at = '2025-01-02 10:00:01' WHERE user_id = 2;
+             INSERT INTO chat_chatuser VALUES (3, 7, 3, FALSE, '2025-01-03 00:00:00', '2025-01-03 00:00:00'),
+                (4, 7, 4, FALSE, '2025-01-03 00:00:00', NULL);",
+        )
+        .await;
+    place.imports(&from, &by_mapping);
+    let marks = [(1, 2), (2, 2), (3, 3), (4, 0)];
+    assert_eq!(look_around::read_marks(&database, 7).await, marks);
+
+    // What is gone there is here still, and Gleb has read it.
+    project
+        .does(
+            "UPDATE chat_chatuser SET last_read_at = '2025-01-04 00:00:00' WHERE user_id = 4;
+             DELETE FROM chat_message;",
+        )
+        .await;
+    place.imports(&from, &by_mapping);
+    let marks = [(1, 2), (2, 2), (3, 3), (4, 3)];
+    assert_eq!(look_around::read_marks(&database, 7).await, marks);
+
+    let server = place.serves().await;
+    let anna = signs_in(&server, "anna").await;
+    assert_eq!(anna.sees(&Chat { id: 7 }).await["unread_count"], 0, "hers");
+    let boris = signs_in(&server, "boris").await;
+    assert_eq!(boris.sees(&Chat { id: 7 }).await["unread_count"], 1);
+}
+
+#[tokio::test]
+async fn who_joined_since_has_read_what_was_copied_where_django_does_not_tell_and_not_what_was_said_here()
+ {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris"), (3, "vera")] {
+        project.signs_up(id, name).await;
+    }
+    project.has_groups("team", 1).await;
+    project
+        .does(
+            "CREATE TABLE team_member (id integer PRIMARY KEY, team_id integer NOT NULL, user_id integer NOT NULL);
+             INSERT INTO team_member VALUES (1, 1, 1), (2, 1, 2);",
+        )
+        .await;
+    let members =
+        "[chats.members]\ntable = \"team_member\"\nchat = \"team_id\"\nuser = \"user_id\"\n";
+    let mapping = place.maps(&(groups("team") + members));
+    let by_mapping = ["--mapping", &*mapping];
+    place.imports(&from, &by_mapping);
+    let database = place.opened().await;
+    assert_eq!(
+        look_around::read_marks(&database, 1).await,
+        [(1, 1), (2, 1)]
+    );
+    {
+        let server = place.serves().await;
+        let anna = signs_in(&server, "anna").await;
+        anna.says(&Chat { id: 1 }, "moved!").await;
+    }
+    project
+        .does("INSERT INTO team_member VALUES (3, 1, 3)")
+        .await;
+    place.imports(&from, &by_mapping);
+    let marks = look_around::read_marks(&database, 1).await;
+    assert_eq!(marks[1..], [(2, 1), (3, 1)]);
+}
+
+#[tokio::test]
 async fn what_can_not_be_copied_is_told_before_anything_is_wrong() {
     let (place, project) = (Place::new(), Site::begins().await);
     let from = project.url();

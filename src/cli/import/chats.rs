@@ -27,8 +27,8 @@ pub(super) struct Target {
     /// None in a dry run, where it isn't there yet.
     pub(super) id: Option<ChatId>,
     pub(super) is_new: bool,
-    /// Until when members have read who haven't read everything.
-    pub(super) read_until: HashMap<UserId, Time>,
+    /// Until when its members have read there; none for everything.
+    pub(super) readers: HashMap<UserId, Option<Time>>,
 }
 
 struct SourceMember {
@@ -95,16 +95,17 @@ pub(super) async fn import(
         bar.inc(1);
         let key = row[id].clone().unwrap_or_default();
         let of_chat = members.remove(&key).unwrap_or_default();
-        let read_until = of_chat
-            .iter()
-            .filter(|_| tells_reading)
-            .map(|member| (member.user, member.read_at.unwrap_or(Time::UNIX_EPOCH)))
-            .collect();
+        // Where reading is told, null is somebody who never read.
+        let until = |member: &SourceMember| {
+            tells_reading.then(|| member.read_at.unwrap_or(Time::UNIX_EPOCH))
+        };
+        let readers = of_chat.iter().map(|member| (member.user, until(member)));
+        let readers = readers.collect();
         let known_id = known.get(&key).copied();
         let target = Target {
             id: known_id,
             is_new: known_id.is_none(),
-            read_until,
+            readers,
         };
         targets.insert(key.clone(), target);
         if let Some(chat) = known_id {

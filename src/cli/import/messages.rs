@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use entity::{ChatId, ContentType, MessageId, Time, UserId};
+use entity::{ChatId, ContentType, MessageId, Seq, Time, UserId};
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
@@ -27,8 +27,11 @@ const USUAL_CHARS: usize = 1000;
 struct Open {
     key: String,
     id: Option<ChatId>,
-    read_until: HashMap<UserId, Time>,
-    known: HashMap<String, (MessageId, Option<MessageId>)>,
+    /// Until when members have read; none for everything.
+    readers: HashMap<UserId, Option<Time>>,
+    /// The highest number of what came from there, now or before: what was said here since isn't read by that.
+    last: Seq,
+    known: HashMap<String, (MessageId, Seq, Option<MessageId>)>,
     batch: Vec<ImportedMessage>,
     /// Client ids: of a message, and of the one that it answers, which may come after it. They are written when all of
     /// the chat's messages are there; an import that was interrupted before finds them among those that are known.
@@ -92,8 +95,12 @@ pub(super) async fn import(
         let client_id = client_id(table, row[places.id].as_deref().unwrap_or_default());
         let answered = places.reply_to.of(&row);
         let answered = answered.map(|key| self::client_id(table, key));
-        if let Some((_, reply_to)) = chat.known.get(&client_id) {
+        if joins && let Some(sender) = places.sender(&row, people) {
+            chat.readers.insert(sender, None);
+        }
+        if let Some((_, seq, reply_to)) = chat.known.get(&client_id) {
             counts.known += 1;
+            chat.last = chat.last.max(*seq);
             let unwritten = answered.filter(|_| reply_to.is_none());
             chat.replies
                 .extend(unwritten.map(|answered| (client_id, answered)));
@@ -113,6 +120,12 @@ pub(super) async fn import(
     if let Some(done) = open {
         done.close(work, joins).await?;
     }
+    // Chats of which nothing is left there, or never was anything: what is here may have been read since.
+    for target in targets.into_values().filter(|target| !target.is_new) {
+        if let Some(chat) = target.id.filter(|_| work.writes) {
+            work.to.import_reads(chat, &target.readers, Seq(0)).await?;
+        }
+    }
     bar.finish_and_clear();
     work.report.table("messages", &table.table, counts);
     Ok(())
@@ -127,7 +140,8 @@ impl Open {
         Ok(Open {
             key,
             id: target.id,
-            read_until: target.read_until,
+            readers: target.readers,
+            last: Seq(0),
             known,
             batch: Vec::new(),
             replies: Vec::new(),
@@ -137,18 +151,22 @@ impl Open {
     async fn write(&mut self, work: &Work, joins: bool) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.batch);
         if let Some(chat) = self.id.filter(|_| work.writes && !batch.is_empty()) {
-            work.to
-                .import_messages(chat, batch, &self.read_until, joins)
-                .await?;
+            let last = work.to.import_messages(chat, batch, joins).await?;
+            self.last = self.last.max(last.unwrap_or(Seq(0)));
         }
         Ok(())
     }
 
     async fn close(mut self, work: &Work, joins: bool) -> Result<(), Failure> {
         self.write(work, joins).await?;
-        let Some(chat) = self.id.filter(|_| work.writes && !self.replies.is_empty()) else {
+        let Some(chat) = self.id.filter(|_| work.writes) else {
             return Ok(());
         };
+        // By all that is here, whenever it was written: people go on reading what was copied before, and others join.
+        work.to.import_reads(chat, &self.readers, self.last).await?;
+        if self.replies.is_empty() {
+            return Ok(());
+        }
         let ids = work.to.client_ids(chat).await?;
         let replies = self.replies.iter();
         let replies = replies.filter_map(|(reply, to)| Some((ids.get(reply)?.0, ids.get(to)?.0)));
@@ -158,6 +176,10 @@ impl Open {
 }
 
 impl Places {
+    fn sender(&self, row: &TextRow, people: &People) -> Option<UserId> {
+        self.sender.of(row).and_then(|key| people.find(key))
+    }
+
     /// A row as a message; none if it can't be one.
     fn message(
         &self,
@@ -170,7 +192,7 @@ impl Places {
             work.report.remark(remark, client_id);
             None
         };
-        let Some(sender) = self.sender.of(row).and_then(|key| people.find(key)) else {
+        let Some(sender) = self.sender(row, people) else {
             return left_out("messages have no sender among the users, and are left out");
         };
         let Some(timestamp) = row[self.timestamp].as_deref().and_then(moment) else {

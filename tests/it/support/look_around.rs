@@ -64,6 +64,21 @@ pub(crate) async fn numbers_without_gap(database: &DatabaseConnection) -> Result
     }
 }
 
+/// A chat's members, and up to which number each has read.
+pub(crate) async fn read_marks(database: &DatabaseConnection, chat: i64) -> Vec<(i64, i64)> {
+    let all = member::Entity::find()
+        .all(database)
+        .await
+        .expect("the members");
+    let mut marks: Vec<_> = all
+        .into_iter()
+        .filter(|row| row.chat_id.0 == chat)
+        .map(|row| (row.user_id.0, row.last_read_seq.0))
+        .collect();
+    marks.sort();
+    marks
+}
+
 /// A chat's messages in the order of their numbers.
 pub(crate) async fn messages(database: &DatabaseConnection, chat: i64) -> Vec<message::Model> {
     let all = message::Entity::find()
