@@ -7,7 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use entity::{
-    ChatId, ContentType, MessageId, Role, Seq, Time, UserId, chat, imported, member, message, user,
+    ChangeKind, ChatId, ChatKind, ContentType, MessageId, Role, Seq, Time, UserId, change, chat,
+    imported, member, message, session, user,
 };
 use sea_orm::{
     ActiveModelTrait,
@@ -24,8 +25,8 @@ use super::{
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: usize = 500;
-/// Read marks of one statement, in which they are one parameter.
-const MARKS_AT_ONCE: usize = 10_000;
+/// Members of one statement, in which they are one parameter.
+const MEMBERS_AT_ONCE: usize = 10_000;
 
 static READ_MARKS: Sql = Sql::new(|database| {
     let marks = [("user_id", Kind::Number), ("seq", Kind::Number)];
@@ -35,6 +36,21 @@ static READ_MARKS: Sql = Sql::new(|database| {
         "last_read_seq = j.seq",
         &rows(database, &marks),
         "t.chat_id = ?2 AND t.user_id = j.user_id AND t.last_read_seq < j.seq",
+    )
+});
+
+static ROLES: Sql = Sql::new(|database| {
+    let roles = [
+        ("chat_id", Kind::Number),
+        ("user_id", Kind::Number),
+        ("given", Kind::Words),
+    ];
+    update(
+        database,
+        "member",
+        "role = j.given",
+        &rows(database, &roles),
+        "t.chat_id = j.chat_id AND t.user_id = j.user_id",
     )
 });
 
@@ -49,6 +65,8 @@ pub struct AccountKeys {
     pub username_key: Option<String>,
     /// Folded.
     pub email_key: Option<String>,
+    /// It may sign in.
+    pub is_active: bool,
 }
 
 /// What chats are known by, here already.
@@ -60,6 +78,8 @@ pub struct ChatKeys {
     pub pairs: HashSet<String>,
     /// Of rooms.
     pub rooms: HashSet<String>,
+    /// What those are that weren't deleted.
+    pub kinds: HashMap<ChatId, ChatKind>,
 }
 
 /// A chat to be written, with its members.
@@ -97,25 +117,29 @@ pub struct ImportedMessage {
 impl Store {
     /// What all accounts are known by.
     pub async fn account_keys(&self) -> Stored<Vec<AccountKeys>> {
-        let rows: Vec<(UserId, String, Option<String>, Option<String>)> = user::Entity::find()
+        type Row = (UserId, String, Option<String>, Option<String>, bool);
+        let rows: Vec<Row> = user::Entity::find()
             .select_only()
             .columns([
                 user::Column::Id,
                 user::Column::Username,
                 user::Column::UsernameKey,
                 user::Column::EmailKey,
+                user::Column::IsActive,
             ])
             .into_tuple()
             .all(self.read())
             .await?;
-        let keys = rows
-            .into_iter()
-            .map(|(id, username, username_key, email_key)| AccountKeys {
+        let keys = rows.into_iter();
+        let keys = keys.map(
+            |(id, username, username_key, email_key, is_active)| AccountKeys {
                 id,
                 username,
                 username_key,
                 email_key,
-            });
+                is_active,
+            },
+        );
         Ok(keys.collect())
     }
 
@@ -153,21 +177,79 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// Accounts by their numbers, and who of them has signed in here.
+    pub async fn accounts_with_sessions(
+        &self,
+        ids: Vec<UserId>,
+    ) -> Stored<(HashMap<UserId, user::Model>, HashSet<UserId>)> {
+        let rows = user::Entity::find()
+            .filter(user::Column::Id.is_in(ids.iter().copied()))
+            .all(self.read())
+            .await?;
+        let signed_in: Vec<UserId> = session::Entity::find()
+            .select_only()
+            .column(session::Column::UserId)
+            .distinct()
+            .filter(session::Column::UserId.is_in(ids))
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        let rows = rows.into_iter().map(|row| (row.id, row));
+        Ok((rows.collect(), signed_in.into_iter().collect()))
+    }
+
+    /// Writes anew what accounts that are there have from where they came.
+    pub async fn import_accounts_again(&self, rows: Vec<user::Model>) -> Stored<()> {
+        let transaction = self.begin().await?;
+        // First nobody has an address: two may have exchanged theirs.
+        let ids = rows.iter().map(|row| row.id);
+        user::Entity::update_many()
+            .col_expr(user::Column::EmailKey, Expr::value(None::<String>))
+            .filter(user::Column::Id.is_in(ids))
+            .exec(&transaction)
+            .await?;
+        for row in rows {
+            let columns = user::ActiveModel {
+                password: Set(row.password),
+                email: Set(row.email),
+                email_key: Set(row.email_key),
+                first_name: Set(row.first_name),
+                last_name: Set(row.last_name),
+                is_staff: Set(row.is_staff),
+                is_active: Set(row.is_active),
+                last_login: Set(row.last_login),
+                ..Default::default()
+            };
+            user::Entity::update_many()
+                .set(columns)
+                .filter(user::Column::Id.eq(row.id))
+                .exec(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// What all chats are known by.
     pub async fn chat_keys(&self) -> Stored<ChatKeys> {
-        let rows: Vec<(ChatId, Option<String>, Option<String>)> = chat::Entity::find()
+        type Row = (ChatId, Option<String>, Option<String>, ChatKind, bool);
+        let rows: Vec<Row> = chat::Entity::find()
             .select_only()
             .columns([
                 chat::Column::Id,
                 chat::Column::PairKey,
                 chat::Column::RoomKey,
+                chat::Column::Kind,
+                chat::Column::IsDeleted,
             ])
             .into_tuple()
             .all(self.read())
             .await?;
         let mut keys = ChatKeys::default();
-        for (id, pair, room) in rows {
+        for (id, pair, room, kind, is_deleted) in rows {
             keys.ids.insert(id);
+            if !is_deleted {
+                keys.kinds.insert(id, kind);
+            }
             keys.pairs.extend(pair);
             keys.rooms.extend(room);
         }
@@ -234,21 +316,72 @@ impl Store {
         Ok(ids)
     }
 
-    /// Who belongs to which chat.
-    pub async fn member_keys(&self) -> Stored<HashSet<(ChatId, UserId)>> {
-        let rows: Vec<(ChatId, UserId)> = member::Entity::find()
+    /// Who belongs to which chat, and as what.
+    pub async fn member_roles(&self) -> Stored<HashMap<ChatId, HashMap<UserId, Role>>> {
+        let rows: Vec<(ChatId, UserId, Role)> = member::Entity::find()
             .select_only()
-            .columns([member::Column::ChatId, member::Column::UserId])
+            .columns([
+                member::Column::ChatId,
+                member::Column::UserId,
+                member::Column::Role,
+            ])
             .into_tuple()
             .all(self.read())
             .await?;
-        Ok(rows.into_iter().collect())
+        let mut members: HashMap<ChatId, HashMap<UserId, Role>> = HashMap::new();
+        for (chat, user, role) in rows {
+            members.entry(chat).or_default().insert(user, role);
+        }
+        Ok(members)
     }
 
-    /// Writes members of chats that are there.
-    pub async fn import_members(&self, members: Vec<member::Model>) -> Stored<()> {
+    /// Who was made a member, left or was given a role by somebody who used the service; what an import does isn't
+    /// among it.
+    pub async fn changed_members(&self) -> Stored<HashMap<ChatId, HashSet<UserId>>> {
+        let of_members = [
+            ChangeKind::MemberJoined,
+            ChangeKind::MemberLeft,
+            ChangeKind::MemberChanged,
+        ];
+        let rows: Vec<(ChatId, Option<UserId>)> = change::Entity::find()
+            .select_only()
+            .columns([change::Column::ChatId, change::Column::UserId])
+            .distinct()
+            .filter(change::Column::Kind.is_in(of_members))
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        let mut members: HashMap<ChatId, HashSet<UserId>> = HashMap::new();
+        for (chat, user) in rows {
+            members.entry(chat).or_default().extend(user);
+        }
+        Ok(members)
+    }
+
+    /// Writes members of chats that are there, the roles of others who are, and removes those who are gone, who come
+    /// chat by chat.
+    pub async fn import_members(
+        &self,
+        joined: Vec<member::Model>,
+        roles: Vec<(ChatId, UserId, Role)>,
+        gone: Vec<(ChatId, UserId)>,
+    ) -> Stored<()> {
         let transaction = self.begin().await?;
-        for some in members.chunks(ROWS_AT_ONCE) {
+        for of_chat in gone.chunk_by(|one, next| one.0 == next.0) {
+            for some in of_chat.chunks(ROWS_AT_ONCE) {
+                let users = some.iter().map(|(_, user)| *user);
+                member::Entity::delete_many()
+                    .filter(member::Column::ChatId.eq(some[0].0))
+                    .filter(member::Column::UserId.is_in(users))
+                    .exec(&transaction)
+                    .await?;
+            }
+        }
+        for some in roles.chunks(MEMBERS_AT_ONCE) {
+            let change = with_rows(&transaction, &ROLES, &some, [])?;
+            transaction.execute_raw(change).await?;
+        }
+        for some in joined.chunks(ROWS_AT_ONCE) {
             let some = some.iter().cloned();
             let some = some.map(|member| member.into_active_model().reset_all());
             member::Entity::insert_many(some)
@@ -398,7 +531,7 @@ impl Store {
         };
         let marks = readers.iter().map(|(user, until)| (*user, read(until)));
         let marks: Vec<(UserId, Seq)> = marks.filter(|(_, seq)| *seq > Seq(0)).collect();
-        for some in marks.chunks(MARKS_AT_ONCE) {
+        for some in marks.chunks(MEMBERS_AT_ONCE) {
             let change = with_rows(self.write(), &READ_MARKS, &some, [chat.into()])?;
             self.write().execute_raw(change).await?;
         }
@@ -447,7 +580,6 @@ async fn count_on(database: &impl ConnectionTrait, table: &str) -> Stored<()> {
 
 #[cfg(test)]
 mod tests {
-    use entity::ChatKind;
     use test_database::TestDatabase;
 
     use super::*;

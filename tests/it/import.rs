@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Output};
 
+use entity::Role;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -663,6 +664,149 @@ async fn who_joined_since_has_read_what_was_copied_where_django_does_not_tell_an
     place.imports(&from, &by_mapping);
     let marks = look_around::read_marks(&database, 1).await;
     assert_eq!(marks[1..], [(2, 1), (3, 1)]);
+}
+
+#[tokio::test]
+async fn who_was_deactivated_in_django_since_the_first_copy_can_not_sign_in_after_the_second() {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    let names = ["anna", "boris", "vera", "gleb", "dina"];
+    for (id, name) in (1..).zip(names) {
+        project.signs_up(id, name).await;
+    }
+    project
+        .does("UPDATE auth_user SET is_staff = TRUE, email = 'gleb@example.org' WHERE username = 'gleb'")
+        .await;
+    place.imports(&from, &[]);
+    {
+        let server = place.serves().await;
+        signs_in(&server, "dina").await;
+    }
+    project
+        .does(
+            "UPDATE auth_user SET is_active = FALSE WHERE username IN ('boris', 'dina');
+             UPDATE auth_user SET password = '!secret' WHERE username = 'vera';
+             UPDATE auth_user SET is_staff = FALSE, first_name = 'Gleb', email = 'new@example.org'
+                WHERE username = 'gleb';
+             DELETE FROM auth_user WHERE username = 'anna';
+             INSERT INTO auth_user SELECT 6, password, NULL, FALSE, 'lena', '', '', 'gleb@example.org', FALSE, TRUE,
+                date_joined FROM auth_user WHERE username = 'gleb';",
+        )
+        .await;
+    let dry = place.imports(&from, &["--dry-run"]);
+    let report = place.imports(&from, &[]);
+    for report in [dry, report] {
+        assert!(
+            report.contains("4 here already (3 of them different there)"),
+            "{report}"
+        );
+        assert!(
+            report.contains("since they were used here:\n  dina: "),
+            "{report}"
+        );
+        assert!(report.contains("is_active\n"), "{report}");
+        assert!(report.contains("made here:\n  anna\n"), "{report}");
+        assert!(!report.contains("secret"), "{report}");
+    }
+    let before = look_around::everything(&place.opened().await).await;
+    let again = place.imports(&from, &[]);
+    assert!(!again.contains("different there"), "{again}");
+    let after = look_around::everything(&place.opened().await).await;
+    assert_eq!(before, after, "doing it twice changes nothing");
+
+    let server = place.serves().await;
+    for name in ["boris", "vera"] {
+        let body = json!({"username": name, "password": PASSWORD});
+        let refused = Request::new("POST", "/api/token/").json(&body);
+        refused.send(server.address()).await.expect(401);
+    }
+    let gleb = signs_in(&server, "gleb").await;
+    let me = gleb.get("/api/users/me/").await.expect(200);
+    assert_eq!(
+        (&me["first_name"], &me["email"], &me["is_staff"]),
+        (&json!("Gleb"), &json!("new@example.org"), &json!(false))
+    );
+    signs_in(&server, "lena").await;
+}
+
+#[tokio::test]
+async fn who_was_banned_or_removed_in_django_since_the_first_copy_is_so_after_the_second() {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris"), (3, "vera"), (4, "gleb")] {
+        project.signs_up(id, name).await;
+    }
+    project.has_groups("team", 2).await;
+    project
+        .does(
+            "CREATE TABLE team_member (id integer PRIMARY KEY, team_id integer NOT NULL, user_id integer NOT NULL,
+                role varchar(10) NOT NULL);
+             INSERT INTO team_member VALUES (1, 1, 1, 'admin'), (2, 1, 2, 'member'), (3, 1, 3, 'member'),
+                (4, 1, 4, 'member'), (5, 2, 1, 'admin'), (6, 2, 2, 'member'), (7, 2, 3, 'member');",
+        )
+        .await;
+    let members = "[chats.members]\ntable = \"team_member\"\nchat = \"team_id\"\nuser = \"user_id\"\nrole = \"role\"\n";
+    let mapping = place.maps(&(groups("team") + members));
+    let by_mapping = ["--mapping", &*mapping];
+    place.imports(&from, &by_mapping);
+    {
+        // In the second team somebody leaves here.
+        let server = place.serves().await;
+        let vera = signs_in(&server, "vera").await;
+        vera.leaves(&Chat { id: 2 }).await;
+    }
+    project
+        .does(
+            "UPDATE team_member SET role = 'banned' WHERE user_id = 2;
+             UPDATE team_member SET role = 'admin' WHERE id = 4;
+             DELETE FROM team_member WHERE id = 3;",
+        )
+        .await;
+    let report = place.imports(&from, &by_mapping);
+    for told in [
+        "members of team_member: 6 read, 0 copied, 5 here already (2 of them different there), 1 gone there, 1 left out",
+        "  chat 2, boris: member here, banned there\n",
+        "  chat 2, vera: no member here, member there\n",
+    ] {
+        assert!(report.contains(told), "{told}\n{report}");
+    }
+    let database = place.opened().await;
+    let roles = look_around::roles(&database, 1).await;
+    assert_eq!(
+        roles,
+        [(1, Role::Owner), (2, Role::Banned), (4, Role::Admin)]
+    );
+    let roles = look_around::roles(&database, 2).await;
+    assert_eq!(roles, [(1, Role::Owner), (2, Role::Member)]);
+}
+
+#[tokio::test]
+async fn who_is_in_one_of_two_tables_of_members_is_not_gone_for_not_being_in_the_other() {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris")] {
+        project.signs_up(id, name).await;
+    }
+    project.has_groups("team", 1).await;
+    let mut mapping = String::new();
+    for (table, member) in [("team_lead", 1), ("team_guest", 2)] {
+        project
+            .does(&format!(
+                "CREATE TABLE {table} (id integer PRIMARY KEY, team_id integer NOT NULL, user_id integer NOT NULL);
+                 INSERT INTO {table} VALUES (1, 1, {member});"
+            ))
+            .await;
+        mapping += &groups("team");
+        mapping += &format!(
+            "[chats.members]\ntable = \"{table}\"\nchat = \"team_id\"\nuser = \"user_id\"\n"
+        );
+    }
+    let mapping = place.maps(&mapping);
+    for _ in 0..2 {
+        place.imports(&from, &["--mapping", &mapping]);
+        let roles = look_around::roles(&place.opened().await, 1).await;
+        assert_eq!(roles, [(1, Role::Owner), (2, Role::Member)]);
+    }
 }
 
 #[tokio::test]

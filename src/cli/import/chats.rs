@@ -55,10 +55,12 @@ impl SourceMember {
 /// The chats of a table, by their keys there.
 pub(super) type Targets = HashMap<String, Target>;
 
+/// Copies the chats of a table. `has_all_members` says that no other part of the mapping has members of theirs.
 pub(super) async fn import(
     work: &mut Work,
     table: &ChatsTable,
     people: &People,
+    has_all_members: bool,
 ) -> Result<Targets, Failure> {
     let mut member_counts = Counts::default();
     let mut members = match &table.members {
@@ -69,13 +71,17 @@ pub(super) async fn import(
         .members
         .as_ref()
         .is_some_and(|it| it.read_at.is_some());
-    let (known, mut keys, here) = match work.is_ready {
+    let (known, mut keys, mut here) = match work.is_ready {
         true => (
             work.to.imported_chats(&table.table).await?,
             work.to.chat_keys().await?,
-            work.to.member_keys().await?,
+            MembersHere {
+                roles: work.to.member_roles().await?,
+                changed: work.to.changed_members().await?,
+                ..MembersHere::default()
+            },
         ),
-        false => (HashMap::new(), ChatKeys::default(), HashSet::new()),
+        false => Default::default(),
     };
     let mut reader = Reader::of(&table.table);
     let id = reader.column(&table.id);
@@ -87,7 +93,7 @@ pub(super) async fn import(
 
     let bar = work.bar(&table.table).await?;
     let (mut counts, mut targets) = (Counts::default(), Targets::new());
-    let (mut kept, mut renumbered, mut joined) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut renumbered) = (Vec::new(), Vec::new());
     let from = work.from.clone();
     let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.id]).await?);
     while let Some(row) = rows.try_next().await? {
@@ -108,18 +114,7 @@ pub(super) async fn import(
             readers,
         };
         targets.insert(key.clone(), target);
-        if let Some(chat) = known_id {
-            counts.known += 1;
-            let is_known = |member: &SourceMember| here.contains(&(chat, member.user));
-            let (there, new): (Vec<_>, Vec<_>) = of_chat.into_iter().partition(is_known);
-            member_counts.known += there.len() as u64;
-            member_counts.new += new.len() as u64;
-            joined.extend(new.iter().map(|member| member.row(chat, database_time())));
-            continue;
-        }
-        counts.new += 1;
-        member_counts.new += of_chat.len() as u64;
-        let source = SourceChat {
+        let mut source = SourceChat {
             kind: kind_of(kind.of(&row), &key, &table.table)?,
             name: name.of(&row).unwrap_or_default().to_owned(),
             created_by: created_by.of(&row).and_then(|key| people.find(key)),
@@ -131,6 +126,21 @@ pub(super) async fn import(
             members: of_chat,
             key,
         };
+        if let Some(chat) = known_id {
+            counts.known += 1;
+            // One that was deleted here is nobody's any more, whoever belongs to it there.
+            match keys.kinds.get(&chat) {
+                Some(kind) if table.members.is_some() && has_all_members => {
+                    source.kind = *kind;
+                    here.compare(work, people, chat, source, &mut member_counts);
+                }
+                Some(_) => here.add(chat, &source, &mut member_counts),
+                None => member_counts.known += source.members.len() as u64,
+            }
+            continue;
+        }
+        counts.new += 1;
+        member_counts.new += source.members.len() as u64;
         let chat = source.becomes(work, people, &mut keys)?;
         match chat.keeps_id {
             true => kept.push(chat),
@@ -143,13 +153,112 @@ pub(super) async fn import(
         write(work, table, chats, &mut targets).await?;
     }
     if work.writes {
-        work.to.import_members(joined).await?;
+        let MembersHere {
+            joined,
+            given,
+            gone,
+            ..
+        } = here;
+        work.to.import_members(joined, given, gone).await?;
     }
     if let Some(members) = &table.members {
         work.report.table("members", &members.table, member_counts);
     }
     work.report.table("chats", &table.table, counts);
     Ok(targets)
+}
+
+/// Who belongs to chats that are here already, and what becomes of them.
+#[derive(Default)]
+struct MembersHere {
+    roles: HashMap<ChatId, HashMap<UserId, Role>>,
+    /// Who came, left or was given a role here, not by an import.
+    changed: HashMap<ChatId, HashSet<UserId>>,
+    joined: Vec<member::Model>,
+    given: Vec<(ChatId, UserId, Role)>,
+    gone: Vec<(ChatId, UserId)>,
+}
+
+impl MembersHere {
+    /// Lets a chat have the members that it has there beside those who are here.
+    fn add(&mut self, chat: ChatId, source: &SourceChat, counts: &mut Counts) {
+        // Those whom another part of the mapping brought in this run are among them.
+        let here = self.roles.get(&chat);
+        for member in &source.members {
+            if here.is_some_and(|here| here.contains_key(&member.user)) {
+                counts.known += 1;
+            } else {
+                counts.new += 1;
+                self.joined.push(member.row(chat, database_time()));
+            }
+        }
+    }
+
+    /// Lets a chat have the members and roles that it has there. Where somebody changed its members here, those who are
+    /// here are left and reported: which of the two is right, only people know. Personal chats stay of their two.
+    fn compare(
+        &mut self,
+        work: &mut Work,
+        people: &People,
+        chat: ChatId,
+        mut source: SourceChat,
+        counts: &mut Counts,
+    ) {
+        let mut here = self.roles.remove(&chat).unwrap_or_default();
+        let changed = self.changed.get(&chat);
+        let is_left = changed.is_some() || source.kind == ChatKind::Personal;
+        match source.kind {
+            ChatKind::Group => {
+                source.keeps_owner(&here);
+                source.has_owner();
+            }
+            ChatKind::Personal => source.are_members(),
+            ChatKind::Room | ChatKind::Support => {}
+        }
+        let mut leave = |user: UserId, here: &str, there: &str| {
+            let remark = "members differ from there and are left as they are, since their chat was changed here or is \
+                          personal";
+            let name = people.name(user);
+            let row = format!("chat {chat}, {name}: {here} here, {there} there");
+            work.report.difference(remark, row);
+        };
+        for member in &source.members {
+            let role = member.role.unwrap_or(Role::Member);
+            let is_changed = changed.is_some_and(|changed| changed.contains(&member.user));
+            match here.remove(&member.user) {
+                Some(same) if same == role => counts.known += 1,
+                Some(other) => {
+                    counts.known += 1;
+                    if is_left {
+                        leave(member.user, word(other), word(role));
+                    } else {
+                        counts.renewed += 1;
+                        self.given.push((chat, member.user, role));
+                    }
+                }
+                None if is_changed || source.kind == ChatKind::Personal => {
+                    leave(member.user, "no member", word(role));
+                }
+                None if is_left && role != Role::Member => {
+                    leave(member.user, "no member", word(role));
+                }
+                None => {
+                    counts.new += 1;
+                    self.joined.push(member.row(chat, database_time()));
+                }
+            }
+        }
+        let mut gone: Vec<_> = here.into_iter().collect();
+        gone.sort_by_key(|(user, _)| *user);
+        for (user, role) in gone {
+            if is_left {
+                leave(user, word(role), "no member");
+            } else {
+                counts.removed += 1;
+                self.gone.push((chat, user));
+            }
+        }
+    }
 }
 
 async fn write(
@@ -231,6 +340,15 @@ fn kind_of(word: Option<&str>, key: &str, table: &str) -> Result<ChatKind, Failu
             );
             Err(problem.into())
         }
+    }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Member => "member",
+        Role::Banned => "banned",
     }
 }
 
@@ -330,9 +448,7 @@ impl SourceChat {
             let (low, high) = (one.user.min(other.user), one.user.max(other.user));
             let key = format!("{low}:{high}");
             if keys.pairs.insert(key.clone()) {
-                for member in &mut self.members {
-                    member.role = Some(Role::Member);
-                }
+                self.are_members();
                 return Some(key);
             }
         }
@@ -341,6 +457,27 @@ impl SourceChat {
         work.report.remark(remark, self.key.clone());
         self.kind = ChatKind::Group;
         None
+    }
+
+    fn are_members(&mut self) {
+        for member in &mut self.members {
+            member.role = Some(Role::Member);
+        }
+    }
+
+    /// Where nobody is called the owner there, whoever was found for the group goes on owning it: rows come in no
+    /// certain order, and the first of them may be another one now.
+    fn keeps_owner(&mut self, here: &HashMap<UserId, Role>) {
+        let owner = Some(Role::Owner);
+        if self.members.iter().any(|member| member.role == owner) {
+            return;
+        }
+        let owned = |member: &&mut SourceMember| {
+            here.get(&member.user) == owner.as_ref() && member.role != Some(Role::Banned)
+        };
+        if let Some(member) = self.members.iter_mut().find(owned) {
+            member.role = owner;
+        }
     }
 
     /// Whoever made a group owns it, else its first admin, else its first member; never who is banned from it.

@@ -1,7 +1,8 @@
 //! `import django`: copies the users of a Django project and, by a mapping file, its chats, members and messages.
 //!
-//! What is here already is left as it is, so that an import that was interrupted goes on, and one more brings what is
-//! new. Whatever can't be copied as it is stands in the report.
+//! Messages that are here already are left as they are, so that an import that was interrupted goes on, and one more
+//! brings what is new. Accounts and members follow what they became there, unless they were changed here since. Whatever
+//! can't be copied as it is stands in the report.
 //!
 //! Not here: how rows are read there (`store/foreign.rs`) and written here (`store/import.rs`).
 
@@ -123,7 +124,10 @@ impl Work {
         }
         let people = users::import(self, &mapping.users).await?;
         for table in &mapping.chats {
-            let chats = chats::import(self, table, &people).await?;
+            // Who is in another members' table of the same chats isn't gone for not being in this one.
+            let others = mapping.chats.iter();
+            let others = others.filter(|it| it.table == table.table && it.members.is_some());
+            let chats = chats::import(self, table, &people, others.count() == 1).await?;
             messages::import(self, table, &people, chats).await?;
         }
         Ok(())

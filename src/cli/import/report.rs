@@ -11,6 +11,10 @@ pub(super) struct Counts {
     pub(super) read: u64,
     pub(super) new: u64,
     pub(super) known: u64,
+    /// Known ones that weren't what they are there.
+    pub(super) renewed: u64,
+    /// Here, and not there any more.
+    pub(super) removed: u64,
 }
 
 /// A table's rows, and what was remarkable about some.
@@ -18,6 +22,7 @@ pub(super) struct Counts {
 pub(super) struct Report {
     tables: Vec<(String, Counts)>,
     remarks: BTreeMap<&'static str, (u64, Vec<String>)>,
+    differences: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Report {
@@ -34,6 +39,11 @@ impl Report {
         }
     }
 
+    /// `remark` is a sentence about several rows, of which this is one that somebody has to look at: all are named.
+    pub(super) fn difference(&mut self, remark: &'static str, row: String) {
+        self.differences.entry(remark).or_default().push(row);
+    }
+
     pub(super) fn text(&self, is_written: bool) -> String {
         let mut text = String::new();
         let new = if is_written { "copied" } else { "to be copied" };
@@ -43,6 +53,8 @@ impl Report {
                 read,
                 new: count,
                 known,
+                renewed,
+                removed,
             },
         ) in &self.tables
         {
@@ -51,6 +63,12 @@ impl Report {
                 text,
                 "{name}: {read} read, {count} {new}, {known} here already"
             );
+            if *renewed > 0 {
+                let _infallible = write!(text, " ({renewed} of them different there)");
+            }
+            if *removed > 0 {
+                let _infallible = write!(text, ", {removed} gone there");
+            }
             if left_out > 0 {
                 let _infallible = write!(text, ", {left_out} left out");
             }
@@ -63,6 +81,12 @@ impl Report {
                 ""
             };
             let _infallible = writeln!(text, "- {count} {remark}: {}{more}", examples.join(", "));
+        }
+        for (remark, rows) in &self.differences {
+            let _infallible = writeln!(text, "- {} {remark}:", rows.len());
+            for row in rows {
+                let _infallible = writeln!(text, "  {row}");
+            }
         }
         if !is_written {
             text.push_str("a dry run: nothing was written\n");

@@ -1,6 +1,6 @@
 //! Accounts: copied with their numbers, by which tokens and messages name them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use entity::{UserId, user};
 use futures_util::TryStreamExt;
@@ -44,6 +44,8 @@ struct Known {
     names: HashSet<String>,
     username_keys: HashSet<String>,
     email_keys: HashSet<String>,
+    /// Who may sign in here and wasn't met there yet.
+    here_alone: BTreeMap<UserId, String>,
 }
 
 impl Known {
@@ -58,12 +60,35 @@ impl Known {
                 .iter()
                 .filter_map(|keys| keys.email_key.clone())
                 .collect(),
+            here_alone: keys
+                .iter()
+                .filter(|keys| keys.is_active)
+                .map(|keys| (keys.id, keys.username.clone()))
+                .collect(),
             accounts: keys
                 .into_iter()
                 .map(|keys| (keys.id, keys.username))
                 .collect(),
         }
     }
+
+    /// The key of an address, unless another account has it.
+    fn email_key(&mut self, email: &str, work: &mut Work) -> Option<String> {
+        if email.is_empty() {
+            return None;
+        }
+        let key = unique(folded_name(email), &mut self.email_keys);
+        if key.is_none() {
+            let remark = "e-mail addresses belong to several accounts, and are kept";
+            work.report.remark(remark, email);
+        }
+        key
+    }
+}
+
+fn unique(key: String, taken: &mut HashSet<String>) -> Option<String> {
+    let is_free = key.chars().count() <= KEY_CHARS && taken.insert(key.clone());
+    is_free.then_some(key)
 }
 
 pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People, Failure> {
@@ -86,7 +111,8 @@ pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People
     let mut known = Known::of(keys);
     let bar = work.bar(&table.table).await?;
     let now = database_time();
-    let (mut counts, mut batch) = (Counts::default(), Vec::new());
+    let mut counts = Counts::default();
+    let (mut batch, mut again) = (Vec::new(), Vec::new());
     let from = work.from.clone();
     let mut rows = std::pin::pin!(from.stream(&reader.columns, &[&table.id]).await?);
     while let Some(row) = rows.try_next().await? {
@@ -101,9 +127,35 @@ pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People
             )
         })?;
         let name = text(&username);
+        let joined = date_joined.of(&row).and_then(moment).unwrap_or(now);
+        let mut account = user::Model {
+            id,
+            username: name.clone(),
+            username_key: None,
+            password: text(&password),
+            email: text(&email),
+            email_key: None,
+            first_name: text(&first_name),
+            last_name: text(&last_name),
+            is_staff: is_staff.of(&row).and_then(boolean).unwrap_or(false),
+            is_active: is_active.of(&row).and_then(boolean).unwrap_or(true),
+            avatar: None,
+            date_joined: joined,
+            last_login: last_login.of(&row).and_then(moment),
+            last_seen: None,
+            tokens_valid_after: None,
+            // As of whoever registers here: any change raises it, by which the next import tells what it may write.
+            changed_at: joined,
+        };
+        known.here_alone.remove(&id);
         match known.accounts.get(&id) {
             Some(here) if *here == name => {
                 counts.known += 1;
+                again.push(account);
+                if again.len() == ROWS_AT_ONCE {
+                    let some = std::mem::take(&mut again);
+                    renew(work, table, &mut known, some, &mut counts).await?;
+                }
                 continue;
             }
             Some(here) => {
@@ -120,55 +172,125 @@ pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People
             }
             None => {}
         }
-        let mail = text(&email);
-        let unique = |key: String, taken: &mut HashSet<String>| {
-            let is_free = key.chars().count() <= KEY_CHARS && taken.insert(key.clone());
-            is_free.then_some(key)
-        };
-        let username_key = unique(folded_name(&name), &mut known.username_keys);
-        if username_key.is_none() {
+        // First those who are here: they may have given up an address that this one has.
+        let some = std::mem::take(&mut again);
+        renew(work, table, &mut known, some, &mut counts).await?;
+        account.username_key = unique(folded_name(&name), &mut known.username_keys);
+        if account.username_key.is_none() {
             let remark = "user names differ from another one only in case or form, and are kept";
             work.report.remark(remark, name.clone());
         }
-        let email_key = match mail.is_empty() {
-            true => None,
-            false => unique(folded_name(&mail), &mut known.email_keys),
-        };
-        if email_key.is_none() && !mail.is_empty() {
-            let remark = "e-mail addresses belong to several accounts, and are kept";
-            work.report.remark(remark, mail.clone());
-        }
+        account.email_key = known.email_key(&account.email, work);
         known.names.insert(name.clone());
-        known.accounts.insert(id, name.clone());
-        batch.push(user::Model {
-            id,
-            username: name,
-            username_key,
-            password: text(&password),
-            email: mail,
-            email_key,
-            first_name: text(&first_name),
-            last_name: text(&last_name),
-            is_staff: is_staff.of(&row).and_then(boolean).unwrap_or(false),
-            is_active: is_active.of(&row).and_then(boolean).unwrap_or(true),
-            avatar: None,
-            date_joined: date_joined.of(&row).and_then(moment).unwrap_or(now),
-            last_login: last_login.of(&row).and_then(moment),
-            last_seen: None,
-            tokens_valid_after: None,
-            changed_at: now,
-        });
+        known.accounts.insert(id, name);
+        batch.push(account);
         counts.new += 1;
         if batch.len() == ROWS_AT_ONCE && work.writes {
             work.to.import_accounts(std::mem::take(&mut batch)).await?;
         }
     }
+    renew(work, table, &mut known, again, &mut counts).await?;
     if work.writes {
         work.to.import_accounts(batch).await?;
+    }
+    for name in std::mem::take(&mut known.here_alone).into_values() {
+        let remark = "accounts can sign in here and aren't there: ended there, or made here";
+        work.report.difference(remark, name);
     }
     bar.finish_and_clear();
     work.report.table("users", &table.table, counts);
     let names = known.accounts;
     let first = names.keys().copied().min();
     Ok(People { names, first })
+}
+
+/// Writes anew what accounts that are here have there. Those that were used here since they were copied are left, and
+/// reported where they differ: which of the two is right, only people know.
+async fn renew(
+    work: &mut Work,
+    table: &UsersTable,
+    known: &mut Known,
+    accounts: Vec<user::Model>,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let ids = accounts.iter().map(|there| there.id).collect();
+    let (mut here, signed_in) = work.to.accounts_with_sessions(ids).await?;
+    let mut renewed = Vec::new();
+    for mut there in accounts {
+        let Some(here) = here.remove(&there.id) else {
+            continue;
+        };
+        let what = differences(table, &here, &there);
+        if what.is_empty() {
+            continue;
+        }
+        if signed_in.contains(&there.id) || !is_untouched(&here, &there) {
+            let remark =
+                "accounts differ from there and are left as they are, since they were used here";
+            let row = format!("{}: {}", there.username, what.join(", "));
+            work.report.difference(remark, row);
+            continue;
+        }
+        there.email_key = match there.email == here.email {
+            true => here.email_key,
+            false => {
+                if let Some(key) = &here.email_key {
+                    known.email_keys.remove(key);
+                }
+                known.email_key(&there.email, work)
+            }
+        };
+        renewed.push(there);
+    }
+    counts.renewed += renewed.len() as u64;
+    if work.writes && !renewed.is_empty() {
+        work.to.import_accounts_again(renewed).await?;
+    }
+    Ok(())
+}
+
+/// What an account has otherwise there, of what the mapping tells; never how.
+fn differences(table: &UsersTable, here: &user::Model, there: &user::Model) -> Vec<&'static str> {
+    let told = [
+        (true, here.password != there.password, "password"),
+        (table.email.is_some(), here.email != there.email, "email"),
+        (
+            table.first_name.is_some(),
+            here.first_name != there.first_name,
+            "first_name",
+        ),
+        (
+            table.last_name.is_some(),
+            here.last_name != there.last_name,
+            "last_name",
+        ),
+        (
+            table.is_staff.is_some(),
+            here.is_staff != there.is_staff,
+            "is_staff",
+        ),
+        (
+            table.is_active.is_some(),
+            here.is_active != there.is_active,
+            "is_active",
+        ),
+    ];
+    let told = told.into_iter();
+    told.filter(|(is_told, differs, _)| *is_told && *differs)
+        .map(|(_, _, name)| name)
+        .collect()
+}
+
+/// Whether nobody used an account here since it was copied: it was changed no later than made, that at the moment when
+/// it was there, and nobody signed in later than there. Where the mapping doesn't tell `date_joined`, it can't be told.
+fn is_untouched(here: &user::Model, there: &user::Model) -> bool {
+    here.changed_at == here.date_joined
+        && here.date_joined == there.date_joined
+        && here.last_login <= there.last_login
+        && here.last_seen.is_none()
+        && here.tokens_valid_after.is_none()
+        && here.avatar.is_none()
 }

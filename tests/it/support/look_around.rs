@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entity::{attachment, change, chat, member, message, user};
+use entity::{Role, attachment, change, chat, member, message, user};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, EntityTrait, PaginatorTrait, Set, SqliteTransactionMode, Statement,
@@ -77,6 +77,21 @@ pub(crate) async fn read_marks(database: &DatabaseConnection, chat: i64) -> Vec<
         .collect();
     marks.sort();
     marks
+}
+
+/// A chat's members, and what each is there.
+pub(crate) async fn roles(database: &DatabaseConnection, chat: i64) -> Vec<(i64, Role)> {
+    let all = member::Entity::find()
+        .all(database)
+        .await
+        .expect("the members");
+    let mut roles: Vec<_> = all
+        .into_iter()
+        .filter(|row| row.chat_id.0 == chat)
+        .map(|row| (row.user_id.0, row.role))
+        .collect();
+    roles.sort_by_key(|(user, _)| *user);
+    roles
 }
 
 /// A chat's messages in the order of their numbers.
