@@ -198,6 +198,19 @@ impl Store {
         Ok((rows.collect(), signed_in.into_iter().collect()))
     }
 
+    /// Gives accounts the keys of their addresses, which nobody has.
+    pub async fn import_email_keys(&self, keys: Vec<(UserId, String)>) -> Stored<()> {
+        let transaction = self.begin().await?;
+        for (user, key) in keys {
+            user::Entity::update_many()
+                .col_expr(user::Column::EmailKey, Expr::value(key))
+                .filter(user::Column::Id.eq(user))
+                .exec(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// Writes anew what accounts that are there have from where they came.
     pub async fn import_accounts_again(&self, rows: Vec<user::Model>) -> Stored<()> {
         let transaction = self.begin().await?;

@@ -810,6 +810,62 @@ async fn who_is_in_one_of_two_tables_of_members_is_not_gone_for_not_being_in_the
 }
 
 #[tokio::test]
+async fn who_belongs_to_a_chat_by_what_they_wrote_is_not_gone_for_not_being_in_a_table_of_members()
+{
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris")] {
+        project.signs_up(id, name).await;
+    }
+    project.has_groups("team", 1).await;
+    project
+        .does(
+            "CREATE TABLE team_lead (id integer PRIMARY KEY, team_id integer NOT NULL, user_id integer NOT NULL);
+             INSERT INTO team_lead VALUES (1, 1, 1);
+             CREATE TABLE team_letter (id integer PRIMARY KEY, chat_id integer NOT NULL,
+                sender_id integer NOT NULL, body text NOT NULL, sent_at datetime NOT NULL);
+             INSERT INTO team_letter VALUES (1, 1, 2, 'by letter', '2025-01-02 00:00:00');",
+        )
+        .await;
+    let members =
+        "[chats.members]\ntable = \"team_lead\"\nchat = \"team_id\"\nuser = \"user_id\"\n";
+    let letters = groups("team").replace("team_message", "team_letter");
+    let mapping = place.maps(&(groups("team") + members + &letters));
+    for _ in 0..2 {
+        place.imports(&from, &["--mapping", &mapping]);
+        let roles = look_around::roles(&place.opened().await, 1).await;
+        assert_eq!(roles, [(1, Role::Owner), (2, Role::Member)]);
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_were_exchanged_in_django_are_found_after_the_second_copy() {
+    let (place, project) = (Place::new(), Site::begins().await);
+    let from = project.url();
+    for (id, name) in [(1, "anna"), (2, "boris")] {
+        project.signs_up(id, name).await;
+    }
+    let has = async |anna: &str, boris: &str| {
+        project
+            .does(&format!(
+                "UPDATE auth_user SET email = '{anna}' WHERE id = 1; UPDATE auth_user SET email = '{boris}' WHERE id = 2;"
+            ))
+            .await;
+        place.imports(&from, &[]);
+        let database = place.opened().await;
+        let key = async |user| look_around::account(&database, user).await.email_key;
+        [key(1).await, key(2).await]
+    };
+    for (anna, boris) in [
+        ("a@example.org", "b@example.org"),
+        ("b@example.org", "a@example.org"),
+    ] {
+        let keys = has(anna, boris).await;
+        assert_eq!(keys, [Some(anna.to_owned()), Some(boris.to_owned())]);
+    }
+}
+
+#[tokio::test]
 async fn what_can_not_be_copied_is_told_before_anything_is_wrong() {
     let (place, project) = (Place::new(), Site::begins().await);
     let from = project.url();

@@ -55,7 +55,7 @@ impl SourceMember {
 /// The chats of a table, by their keys there.
 pub(super) type Targets = HashMap<String, Target>;
 
-/// Copies the chats of a table. `has_all_members` says that no other part of the mapping has members of theirs.
+/// Copies the chats of a table. `has_all_members` says that no other part of the mapping is about them.
 pub(super) async fn import(
     work: &mut Work,
     table: &ChatsTable,

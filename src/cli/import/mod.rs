@@ -124,10 +124,10 @@ impl Work {
         }
         let people = users::import(self, &mapping.users).await?;
         for table in &mapping.chats {
-            // Who is in another members' table of the same chats isn't gone for not being in this one.
-            let others = mapping.chats.iter();
-            let others = others.filter(|it| it.table == table.table && it.members.is_some());
-            let chats = chats::import(self, table, &people, others.count() == 1).await?;
+            // Who belongs to the same chats by another part, by its members or its messages, isn't gone for not being in
+            // this one.
+            let parts = mapping.chats.iter().filter(|it| it.table == table.table);
+            let chats = chats::import(self, table, &people, parts.count() == 1).await?;
             messages::import(self, table, &people, chats).await?;
         }
         Ok(())

@@ -44,6 +44,8 @@ struct Known {
     names: HashSet<String>,
     username_keys: HashSet<String>,
     email_keys: HashSet<String>,
+    /// Addresses that another account had when theirs was read, which may have given it up since.
+    without_key: Vec<(UserId, String)>,
     /// Who may sign in here and wasn't met there yet.
     here_alone: BTreeMap<UserId, String>,
 }
@@ -60,6 +62,7 @@ impl Known {
                 .iter()
                 .filter_map(|keys| keys.email_key.clone())
                 .collect(),
+            without_key: Vec::new(),
             here_alone: keys
                 .iter()
                 .filter(|keys| keys.is_active)
@@ -73,16 +76,30 @@ impl Known {
     }
 
     /// The key of an address, unless another account has it.
-    fn email_key(&mut self, email: &str, work: &mut Work) -> Option<String> {
+    fn email_key(&mut self, user: UserId, email: &str) -> Option<String> {
         if email.is_empty() {
             return None;
         }
         let key = unique(folded_name(email), &mut self.email_keys);
         if key.is_none() {
-            let remark = "e-mail addresses belong to several accounts, and are kept";
-            work.report.remark(remark, email);
+            self.without_key.push((user, email.to_owned()));
         }
         key
+    }
+
+    /// The keys of addresses that were given up in the meantime; what belongs to several accounts is reported.
+    fn late_email_keys(&mut self, work: &mut Work) -> Vec<(UserId, String)> {
+        let mut keys = Vec::new();
+        for (user, email) in std::mem::take(&mut self.without_key) {
+            match unique(folded_name(&email), &mut self.email_keys) {
+                Some(key) => keys.push((user, key)),
+                None => {
+                    let remark = "e-mail addresses belong to several accounts, and are kept";
+                    work.report.remark(remark, email);
+                }
+            }
+        }
+        keys
     }
 }
 
@@ -180,7 +197,7 @@ pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People
             let remark = "user names differ from another one only in case or form, and are kept";
             work.report.remark(remark, name.clone());
         }
-        account.email_key = known.email_key(&account.email, work);
+        account.email_key = known.email_key(id, &account.email);
         known.names.insert(name.clone());
         known.accounts.insert(id, name);
         batch.push(account);
@@ -190,8 +207,10 @@ pub(super) async fn import(work: &mut Work, table: &UsersTable) -> Result<People
         }
     }
     renew(work, table, &mut known, again, &mut counts).await?;
+    let late = known.late_email_keys(work);
     if work.writes {
         work.to.import_accounts(batch).await?;
+        work.to.import_email_keys(late).await?;
     }
     for name in std::mem::take(&mut known.here_alone).into_values() {
         let remark = "accounts can sign in here and aren't there: ended there, or made here";
@@ -240,7 +259,7 @@ async fn renew(
                 if let Some(key) = &here.email_key {
                     known.email_keys.remove(key);
                 }
-                known.email_key(&there.email, work)
+                known.email_key(there.id, &there.email)
             }
         };
         renewed.push(there);
