@@ -87,11 +87,8 @@ impl Online {
 
     /// All who are online here, in the place of whoever was told.
     async fn tell_all(&self, registry: &Registry) -> Result<(), Away> {
-        let users = registry.users();
-        let (first, others) = users.split_at(users.len().min(AT_ONCE));
-        self.lease.put_online_anew(first).await?;
-        // Whoever of them went meanwhile is marked.
-        self.tell(others.to_vec(), registry).await?;
+        // Whoever of them goes meanwhile is marked.
+        self.lease.put_online_anew(&registry.users()).await?;
         self.lease.complete_online().await
     }
 

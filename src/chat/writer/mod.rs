@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{ChatId, Seq};
+use entity::{ChatId, ChatKind, Seq, chat};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -476,8 +476,10 @@ impl Desk {
         let marked = marks.iter().filter(|mark| mark.as_operator);
         chats.extend(marked.map(|mark| mark.chat));
         let mut turn = Turn::begin(batch, &self.people, &chats).await?;
-        if !self.known.was_stale(turn.locked()) && was_refused {
-            // Then it was somebody who may not write.
+        let is_personal = |chat: &chat::Model| chat.kind == ChatKind::Personal;
+        let may_be_blocked = turn.locked().any(is_personal);
+        if !self.known.was_stale(turn.locked()) && was_refused && !may_be_blocked {
+            // Then it was somebody who may not write. Whoever is blocked is no crowd.
             *self.checks_until.lock() = Some(Instant::now() + CHECKS_FOR);
         }
         let mut rest = jobs;

@@ -189,7 +189,11 @@ impl Followers {
     pub(super) fn seat(&self, follower: &Follower, followed: &Followed) -> Seat {
         let seat = follower.seat(followed);
         if seat.is_operator {
-            self.table.lock().overseen.insert(seat.connection);
+            let mut table = self.table.lock();
+            // One that has ended meanwhile isn't asked about for ever.
+            if table.by_connection.contains_key(&seat.connection) {
+                table.overseen.insert(seat.connection);
+            }
         }
         seat
     }

@@ -40,6 +40,8 @@ const POSTS_AT_ONCE: usize = 256;
 const NO_SCRIPT: &str = "NoScript";
 /// Keys of one script: Redis does nothing else while it runs.
 const AT_ONCE: usize = 500;
+/// Users of one command.
+const USERS_AT_ONCE: usize = 1000;
 /// Among who is online: all of them were put. Ids of users begin at 1.
 const COMPLETE: i64 = 0;
 
@@ -439,9 +441,11 @@ impl Lease for RedisLease {
             let mut pipeline = redis::pipe();
             // As one step: nobody is to be seen gone in between.
             pipeline.atomic().del(&key).ignore();
-            if !users.is_empty() {
-                let users: Vec<i64> = users.iter().map(|user| user.0).collect();
+            for some in users.chunks(USERS_AT_ONCE) {
+                let users: Vec<i64> = some.iter().map(|user| user.0).collect();
                 pipeline.sadd(&key, users).ignore();
+            }
+            if !users.is_empty() {
                 pipeline.pexpire(&key, millis(NODE_SILENT_AFTER)).ignore();
             }
             self.pipe(&pipeline).await
